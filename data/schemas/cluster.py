@@ -1,0 +1,97 @@
+"""What is the cluster's state? The snapshot: the one input of the pipeline."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field, with_config
+
+from data.schemas.checkpoint import Checkpoint
+from data.schemas.job import Job
+from data.schemas.routing import ExpertDeployment
+from data.schemas.telemetry import LinkSeries, NodeSeries
+from data.schemas.units import RECORD, ClusterPowerW, Count, GigabytesPerSecond, GpuIndex, GpuPowerW, Id, NodePowerW
+
+SCHEMA_VERSION = "1.0"
+
+
+@with_config(RECORD)
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine with GPUs.
+
+    Args:
+        nvlink_domain: GPUs of the same domain reach one another over NVLink (an NVL72 rack, one DGX node).
+        rack: the rack, or the leaf switch where racks are unknown.
+        gpu_power_min_w: lowest cap that the GPUs accept.
+        gpu_power_max_w: highest cap, the default.
+        gpu_idle_w: draw of a GPU without work.
+        base_power_w: draw of the node without its GPUs.
+        unavailable_gpus: GPUs that must not be used: failed, reserved, or held by a record that was set aside.
+    """
+
+    id: Id
+    gpu_model: Annotated[str, Field(min_length=1, max_length=128)]
+    gpus: Annotated[int, Field(ge=1, le=1024)]
+    nvlink_domain: Id
+    rack: Id
+    gpu_power_min_w: GpuPowerW = 200.0
+    gpu_power_max_w: GpuPowerW = 700.0
+    gpu_idle_w: GpuPowerW = 60.0
+    base_power_w: NodePowerW = 0.0
+    state: Literal["up", "drained", "down"] = "up"
+    unavailable_gpus: tuple[GpuIndex, ...] = ()
+
+
+@with_config(RECORD)
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of the scale-out network; ends name nodes, racks, domains or switches."""
+
+    id: Id
+    source: Id
+    target: Id
+    bandwidth_gb_per_s: GigabytesPerSecond
+    kind: Literal["nvlink", "infiniband", "ethernet", "pcie", "unknown"] = "unknown"
+
+
+@with_config(RECORD)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a plan must keep to.
+
+    Args:
+        power_cap_w: the whole cluster never draws more; None means no cap.
+        migration_budget_gpus: GPUs of running jobs that one plan may move.
+        migration_budget_replicas: expert replicas that one plan may move.
+        slot_s: length of a slot of the schedule.
+        horizon_slots: slots that the schedule looks ahead.
+    """
+
+    power_cap_w: ClusterPowerW | None = None
+    migration_budget_gpus: Count = 64
+    migration_budget_replicas: Count = 512
+    slot_s: Annotated[float, Field(ge=1.0, le=86_400.0)] = 300.0
+    horizon_slots: Annotated[int, Field(ge=1, le=2_016)] = 96
+    energy_price_usd_per_kwh: Annotated[float, Field(ge=0.0, le=100.0)] = 0.10
+
+
+@with_config(RECORD)
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A cluster at one moment; everything that a plan is made from.
+
+    Args:
+        taken_at: ISO 8601 with offset, e.g. ``2026-01-31T12:00:00+00:00``.
+    """
+
+    cluster: Id
+    taken_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")]
+    nodes: tuple[Node, ...]
+    jobs: tuple[Job, ...] = ()
+    links: tuple[Link, ...] = ()
+    deployments: tuple[ExpertDeployment, ...] = ()
+    node_series: tuple[NodeSeries, ...] = ()
+    link_series: tuple[LinkSeries, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    schema_version: Literal["1.0"] = "1.0"

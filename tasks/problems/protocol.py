@@ -1,0 +1,69 @@
+"""What can be refined? Anything that has a decision in force, an exact cost, and moves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from qiskit_solvers.ising import Ising
+
+Decision = TypeVar("Decision")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window(Generic[Decision]):
+    """A few moves as an Ising model: spin ``i`` is +1 to leave things as they are and -1 to make move ``i``.
+
+    Args:
+        ising: its energies are exact for strings with at most two moves made; all +1 is the current decision.
+        sew: turns a string ``(spins,)`` into a whole feasible decision; moves that others made impossible are left out.
+    """
+
+    ising: Ising
+    sew: Callable[[npt.NDArray[np.int8]], Decision]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found(Generic[Decision]):
+    """What a classical search found.
+
+    Args:
+        decision: the best decision seen, never worse than the one it started from.
+        evaluations: moves that it evaluated.
+        accepted: times that the best decision improved.
+    """
+
+    decision: Decision
+    evaluations: int
+    accepted: int
+
+
+class Problem(Protocol[Decision]):
+    """The contract of every noun. Decisions are immutable values; every one that is returned is feasible."""
+
+    @property
+    def name(self) -> str:
+        """How reports call it, e.g. ``placement`` or ``routing:chat-moe``."""
+        ...
+
+    def incumbent(self) -> Decision:
+        """Return what is in force."""
+        ...
+
+    def cost(self, decision: Decision) -> float:
+        """Return the exact cost, lower is better; it may be non-quadratic."""
+        ...
+
+    def bound(self) -> float:
+        """Return a proven lower bound on the cost of every feasible decision."""
+        ...
+
+    def search(self, decision: Decision, evaluations: int, rng: np.random.Generator) -> Found[Decision]:
+        """Anneal over the noun's moves with exact cost differences, and return the best decision seen."""
+        ...
+
+    def window(self, decision: Decision, size: int, rng: np.random.Generator) -> Window[Decision]:
+        """Return an Ising model over at most ``size`` promising moves from ``decision``; no moves give no spins."""
+        ...
