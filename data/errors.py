@@ -1,10 +1,10 @@
 """What can go wrong with input and output, as a caller must tell it apart.
 
-    Exception
-    ├── SourceUnavailable    the world does not answer: try again
-    ├── BadRecord            one record is unusable: set aside, counted, reported
-    ├── BadSource            the whole source is unusable; carries every BadRecord found
-    └── PlanRefused          a plan must not be used; what is in force stays
+Exception
+├── SourceUnavailable    the world does not answer: try again
+├── BadRecord            one record is unusable: set aside, counted, reported
+├── BadSource            the whole source is unusable; carries every BadRecord found
+└── PlanRefused          a plan must not be used; what is in force stays
 """
 
 from collections.abc import Sequence

@@ -35,7 +35,7 @@ def fusion_window(
     def sew(string: npt.NDArray[np.int8]) -> Decision:
         sewn = decision
         for index in np.flatnonzero(string < 0):
-            moved = apply(sewn, moves[index])
+            moved = apply(sewn, moves[int(index)])
             if moved is not None:
                 sewn = moved
         return sewn
