@@ -1,0 +1,366 @@
+"""Which GPUs shall each gang hold?
+
+The decision is the node of each worker. The cost is counted in GPUs' worth of capacity lost:
+
+- *traffic*: a gang whose GPU pairs stand in different NVLink domains loses the share of its time that the
+  slower network costs it: ``GPUs * share of pairs apart * traffic / scale-out bandwidth``;
+- *racks*: each rack that a gang uses beyond the fewest that could hold it;
+- *stranded*: ``free * (1 - free / capacity)`` of each domain, the free GPUs that a next gang of random
+  size up to the domain's finds too few (zero for a domain that is full or wholly free);
+- *waiting*: GPUs of ready pending jobs that get none, by priority;
+- *drain*: GPUs held on nodes that are being drained;
+- *migration*: GPUs of each job that is moved, for the share of the amortisation time that writing and
+  reading its checkpoint and starting again takes.
+
+A migration budget bounds the GPUs of running jobs that stand elsewhere afterwards.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from data.schemas.cluster import Snapshot
+from data.schemas.job import Job, Worker
+from data.schemas.plan import Action, Migrate, Place
+from tasks.problems.migration import ordered_batches
+from tasks.problems.moves import fusion_window
+from tasks.problems.placement_kernel import Crew, Ints, Room, gang_cost, moved_gpus, total_cost
+from tasks.problems.placement_search import anneal, sample_moves
+from tasks.problems.protocol import Found, Window
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementWeights:
+    """What each kind of loss weighs, in GPUs' worth of capacity.
+
+    Args:
+        scale_out_gb_per_s: bandwidth of one GPU outside its NVLink domain (400 Gb/s InfiniBand).
+        restart_s: time to start a job again, beside its checkpoint's way to disk and back.
+        checkpoint_gb_per_s: speed of that way for the whole job.
+        amortisation_s: time over which a migration must pay.
+    """
+
+    scale_out_gb_per_s: float = 50.0
+    rack: float = 0.5
+    stranded: float = 1.0
+    waiting: float = 2.0
+    drain: float = 0.5
+    restart_s: float = 120.0
+    checkpoint_gb_per_s: float = 10.0
+    amortisation_s: float = 14_400.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """The node of each worker, ``(workers,)``, -1 for none; the array is read-only."""
+
+    node_of: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """Workers that change their node together, each array ``(workers moved,)``."""
+
+    workers: Ints
+    before: Ints
+    after: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """The placement noun; see the module for what it costs."""
+
+    jobs: tuple[Job, ...]
+    node_ids: tuple[str, ...]
+    usable: tuple[frozenset[int], ...]
+    favoured: Ints  # (nodes,) 1 where the forecasters expect trouble
+    room: Room
+    crew: Crew
+    name: str = "placement"
+
+    @classmethod
+    def from_snapshot(
+        cls,
+        snapshot: Snapshot,
+        weights: PlacementWeights | None = None,
+        flagged_domains: Collection[str] = (),
+    ) -> "Placement":
+        """Return the problem that ``snapshot`` poses; windows favour ``flagged_domains``."""
+        weights = weights or PlacementWeights()
+        room = _room(snapshot)
+        jobs = tuple(sorted(snapshot.jobs, key=lambda job: job.id))
+        crew = _crew(snapshot, jobs, room, weights)
+        favoured = np.array([node.nvlink_domain in flagged_domains for node in snapshot.nodes], dtype=np.int64)
+        usable = tuple(frozenset(range(node.gpus)) - set(node.unavailable_gpus) for node in snapshot.nodes)
+        return cls(jobs, tuple(node.id for node in snapshot.nodes), usable, favoured, room, crew)
+
+    def incumbent(self) -> Placed:
+        """Return where everything stands now."""
+        return _frozen(self.crew.home.copy())
+
+    def cost(self, decision: Placed) -> float:
+        """Return the GPUs' worth of capacity that ``decision`` loses."""
+        return float(total_cost(decision.node_of, self.room, self.crew))
+
+    def bound(self) -> float:
+        """Return what no placement can avoid.
+
+        Each gang filled into the largest domains first has the fewest pairs apart (the sum of squares
+        is Schur-convex); waiting jobs that exceed the free GPUs, the least dear first and in parts.
+        """
+        crew, room = self.crew, self.room
+        gpus = np.zeros(len(self.jobs), np.int64)
+        np.add.at(gpus, crew.job, crew.size)
+        whole = np.zeros(room.domain_capacity.size, np.int64)
+        np.add.at(whole, room.domain, room.capacity)
+        largest = np.sort(whole)[::-1]
+        traffic = 0.0
+        for gang in range(crew.gang_traffic.size):
+            members = crew.gang_workers[crew.gang_first[gang] : crew.gang_first[gang + 1]]
+            placed = members[crew.home[members] >= 0]
+            # pending members may stay away, which can only be counted as zero
+            if placed.size == members.size and placed.size:
+                total = int(crew.size[members].sum())
+                filled = np.minimum(largest, np.maximum(0, total - np.cumsum(largest) + largest))
+                share = 1.0 - float(np.square(filled / total).sum())
+                traffic += float(crew.gang_traffic[gang]) * max(0.0, share)
+        first = crew.job_first[:-1]
+        waits = np.flatnonzero(crew.home[first] < 0)
+        running = int(crew.size[crew.home >= 0].sum())
+        free = int(room.capacity.sum()) - running
+        dear = waits[np.argsort(-crew.job_wait[waits] / gpus[waits], kind="stable")]
+        before = np.concatenate([[0], np.cumsum(gpus[dear])[:-1]])
+        served = np.clip(free - before, 0, gpus[dear]) / gpus[dear] * crew.job_ready[dear]
+        return traffic + float((crew.job_wait[dear] * (1.0 - served)).sum())
+
+    def search(self, decision: Placed, evaluations: int, rng: np.random.Generator) -> Found[Placed]:
+        """Anneal from ``decision``; hot enough to pass a barrier of a few GPUs, cold enough to settle."""
+        if not self.crew.home.size:
+            return Found(decision, 0, 0)
+        best, accepted = anneal(decision.node_of, self.room, self.crew, evaluations, 2.0, 0.01, rng)
+        found = self._canonical(best)
+        return Found(found if self.cost(found) < self.cost(decision) else decision, evaluations, int(accepted))
+
+    def window(self, decision: Placed, size: int, rng: np.random.Generator) -> Window[Placed]:
+        """Return the window of the ``size`` best of many drawn moves, with some chance for the others."""
+        return fusion_window(decision, self._promising(decision, size, rng), self._apply, self.cost)
+
+    def actions(self, decision: Placed) -> tuple[Action, ...]:
+        """Return migrations in batches that free what the next ones take, then placements of waiting jobs."""
+        after = self._workers(decision)
+        migrations: list[Migrate] = []
+        places: list[Place] = []
+        for number, job in enumerate(self.jobs):
+            if after[number] == job.placement:
+                continue
+            gain = self._gain(number, decision)
+            if job.placement:
+                reason = self._reason(number, decision)
+                migrations.append(Migrate(job.id, job.placement, after[number], 0, reason, gain))
+            else:
+                places.append(Place(job.id, job.placement, after[number], self._reason(number, decision), gain))
+        return (*ordered_batches(migrations), *places)
+
+    def moved_gpus(self, decision: Placed) -> int:
+        """Return the GPUs of running jobs that stand elsewhere than now."""
+        return int(moved_gpus(decision.node_of, self.crew))
+
+    def _promising(self, decision: Placed, size: int, rng: np.random.Generator) -> list[Move]:
+        if not self.crew.home.size:
+            return []
+        offsets, workers, nodes, deltas = sample_moves(decision.node_of, self.room, self.crew, 64 * size, rng)
+        if not deltas.size:
+            return []
+        moves = [
+            Move(workers[low:high], decision.node_of[workers[low:high]], nodes[low:high])
+            for low, high in pairwise(offsets)
+        ]
+        flagged = np.array([self.favoured[_places(move)].any() for move in moves])
+        # Gumbel noise: a move is drawn in proportion to exp(-delta); flagged places count for one GPU more
+        rank = np.argsort(deltas - flagged - rng.gumbel(0.0, 1.0, deltas.size), kind="stable")
+        chosen: dict[tuple[tuple[int, int], ...], Move] = {}
+        for index in rank:
+            move = moves[index]
+            pairs = zip(move.workers.tolist(), move.after.tolist(), strict=True)
+            chosen.setdefault(tuple(sorted(pairs)), move)
+            if len(chosen) == size:
+                break
+        return list(chosen.values())
+
+    def _apply(self, decision: Placed, move: Move) -> Placed | None:
+        if not np.array_equal(decision.node_of[move.workers], move.before):
+            return None
+        node_of = decision.node_of.copy()
+        node_of[move.workers] = move.after
+        free = self.room.capacity - np.bincount(
+            node_of[node_of >= 0], weights=self.crew.size[node_of >= 0], minlength=self.room.capacity.size
+        )
+        if free.min() < 0 or moved_gpus(node_of, self.crew) > self.crew.budget:
+            return None
+        return _frozen(node_of)
+
+    def _canonical(self, node_of: Ints) -> Placed:
+        """Exchange equal workers of a job so that as many as possible stay at home."""
+        crew = self.crew
+        result = node_of.copy()
+        for job in np.unique(crew.job[node_of != crew.home]):
+            low, high = crew.job_first[job], crew.job_first[job + 1]
+            wanted = list(node_of[low:high])
+            away = []
+            for worker in range(low, high):
+                if crew.home[worker] in wanted:
+                    wanted.remove(crew.home[worker])
+                    result[worker] = crew.home[worker]
+                else:
+                    away.append(worker)
+            result[away] = sorted(wanted)
+        return _frozen(result)
+
+    def _workers(self, decision: Placed) -> list[tuple[Worker, ...]]:
+        """Return the GPUs of each job: workers that stay keep theirs, the others take the lowest free ones."""
+        node_of = decision.node_of
+        free = [set(usable) for usable in self.usable]
+        crew = self.crew
+        for number, job in enumerate(self.jobs):
+            for position, worker in enumerate(job.placement):
+                index = crew.job_first[number] + position
+                if node_of[index] == crew.home[index]:
+                    free[node_of[index]] -= set(worker.gpus)
+        result: list[tuple[Worker, ...]] = []
+        for number, job in enumerate(self.jobs):
+            workers = []
+            for index in range(crew.job_first[number], crew.job_first[number + 1]):
+                node = int(node_of[index])
+                if node < 0:
+                    continue
+                if node == crew.home[index]:
+                    workers.append(job.placement[index - crew.job_first[number]])
+                else:
+                    gpus = sorted(free[node])[: job.gpus_per_worker]
+                    free[node] -= set(gpus)
+                    workers.append(Worker(self.node_ids[node], tuple(gpus)))
+            result.append(tuple(workers))
+        return result
+
+    def _gain(self, number: int, decision: Placed) -> float:
+        """Return the job's own share: its gang's traffic and racks, its waiting, less its migration."""
+        crew = self.crew
+        before, after = crew.home, decision.node_of
+        counters = np.zeros(self.room.domain_capacity.size, np.int64), np.zeros(self.room.racks, np.int64)
+        gang = int(crew.job_gang[number])
+        gain = float(
+            gang_cost(gang, before, self.room, crew, *counters) - gang_cost(gang, after, self.room, crew, *counters)
+        )
+        running = crew.home[crew.job_first[number]] >= 0
+        own = -crew.job_restart[number] if running else crew.job_wait[number]
+        return round(gain + float(own), 9)
+
+    def _reason(self, number: int, decision: Placed) -> str:
+        crew = self.crew
+        members = crew.gang_workers[crew.gang_first[crew.job_gang[number]] : crew.gang_first[crew.job_gang[number] + 1]]
+        counts = []
+        for node_of in (crew.home, decision.node_of):
+            nodes = node_of[members]
+            nodes = nodes[nodes >= 0]
+            counts.append((np.unique(self.room.domain[nodes]).size, np.unique(self.room.rack[nodes]).size))
+        (domains, racks), (domains_after, racks_after) = counts
+        if crew.home[crew.job_first[number]] < 0:
+            return f"room for a waiting job: {domains_after} NVLink domain(s), {racks_after} rack(s)"
+        if (domains, racks) == (domains_after, racks_after):
+            return "makes room for another gang or for the next whole-domain gang"
+        return (
+            f"gang on {domains_after} NVLink domain(s) instead of {domains}, {racks_after} rack(s) instead of {racks}"
+        )
+
+
+def _places(move: Move) -> Ints:
+    nodes = np.concatenate([move.before, move.after])
+    return nodes[nodes >= 0]
+
+
+def _frozen(node_of: Ints) -> Placed:
+    node_of.flags.writeable = False
+    return Placed(node_of)
+
+
+def _codes(names: list[str]) -> tuple[Ints, int]:
+    """Return a number for each name, by first appearance in sorted order, and how many there are."""
+    unique, codes = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    return codes.astype(np.int64), int(unique.size)
+
+
+def _room(snapshot: Snapshot) -> Room:
+    nodes = snapshot.nodes
+    usable = np.array([0 if node.state == "down" else node.gpus - len(node.unavailable_gpus) for node in nodes])
+    is_open = np.array([int(node.state == "up") for node in nodes])
+    domain, domains = _codes([node.nvlink_domain for node in nodes])
+    rack, racks = _codes([node.rack for node in nodes])
+    model, _ = _codes([node.gpu_model for node in nodes])
+    domain_capacity = np.bincount(domain, weights=usable * is_open, minlength=domains).astype(np.int64)
+    first = np.concatenate([[0], np.cumsum(np.bincount(domain, minlength=domains))]).astype(np.int64)
+    return Room(
+        capacity=usable.astype(np.int64),
+        open=is_open.astype(np.int64),
+        model=model,
+        domain=domain,
+        rack=rack,
+        domain_capacity=domain_capacity,
+        domain_first=first,
+        domain_nodes=np.argsort(domain, kind="stable").astype(np.int64),
+        racks=racks,
+    )
+
+
+def _crew(snapshot: Snapshot, jobs: tuple[Job, ...], room: Room, weights: PlacementWeights) -> Crew:
+    node_index = {node.id: index for index, node in enumerate(snapshot.nodes)}
+    model_of = {node.gpu_model: int(room.model[index]) for index, node in enumerate(snapshot.nodes)}
+    unfinished = {job.id for job in jobs}
+    workers = np.array([job.workers for job in jobs], dtype=np.int64)
+    owner = np.repeat(np.arange(len(jobs)), workers)
+    home = [
+        node_index[job.placement[position].node] if job.placement else -1
+        for job in jobs
+        for position in range(job.workers)
+    ]
+    models = [
+        int(room.model[node_index[job.placement[0].node]])
+        if job.placement
+        else (-1 if job.gpu_model is None else model_of.get(job.gpu_model, -2))
+        for job in jobs
+    ]
+    gang, gangs = _codes([job.gang_id for job in jobs])
+    gang_of_worker = gang[owner] if len(jobs) else np.zeros(0, np.int64)
+    gpus = np.array([job.gpus for job in jobs], dtype=np.float64)
+    heavy = np.array([job.traffic_gb_per_s for job in jobs]) / weights.scale_out_gb_per_s
+    priorities = np.array([job.priority for job in jobs])
+    relative = np.clip(priorities / (priorities.mean() if len(jobs) else 1.0), 0.1, 10.0)
+    restart_s = weights.restart_s + 2 * np.array([job.checkpoint_gb for job in jobs]) / weights.checkpoint_gb_per_s
+    gang_gpus = np.bincount(gang, weights=gpus, minlength=gangs)
+    return Crew(
+        size=np.repeat(np.array([job.gpus_per_worker for job in jobs], dtype=np.int64), workers),
+        job=owner.astype(np.int64),
+        home=np.array(home, dtype=np.int64),
+        movable=np.repeat(np.array([int(job.movable) for job in jobs], dtype=np.int64), workers),
+        model=np.repeat(np.array(models, dtype=np.int64), workers),
+        job_first=np.concatenate([[0], np.cumsum(workers)]).astype(np.int64),
+        job_gang=gang,
+        job_restart=gpus * restart_s / weights.amortisation_s,
+        job_wait=weights.waiting * gpus * relative,
+        job_ready=np.array([int(not unfinished & set(job.depends_on)) for job in jobs], dtype=np.int64),
+        gang_first=np.concatenate([[0], np.cumsum(np.bincount(gang_of_worker, minlength=gangs))]).astype(np.int64),
+        gang_workers=np.argsort(gang_of_worker, kind="stable").astype(np.int64),
+        gang_traffic=np.bincount(gang, weights=gpus * heavy, minlength=gangs).astype(np.float64),
+        gang_racks=_fewest_racks(gang_gpus, room),
+        rack_weight=weights.rack,
+        drain_weight=weights.drain,
+        stranded_weight=weights.stranded,
+        budget=snapshot.limits.migration_budget_gpus,
+    )
+
+
+def _fewest_racks(gang_gpus: np.ndarray, room: Room) -> Ints:
+    """Return the fewest racks that could hold each gang, the roomiest first."""
+    capacity = np.sort(np.bincount(room.rack, weights=room.capacity, minlength=room.racks))[::-1]
+    return np.searchsorted(np.cumsum(capacity), gang_gpus, side="left").astype(np.int64) + 1
