@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
 from data.errors import BadRecord, BadSource, SourceUnavailable
-from data.files import write_atomically
 from data.readers.reading import Reading
 from data.schemas.cluster import Snapshot
+from data.whole_file import whole_file
 
 COLLECTIONS = ("nodes", "jobs", "links", "deployments", "node_series", "link_series", "checkpoints")
 MAX_BYTES = 2 << 30
@@ -23,7 +23,8 @@ MAX_BYTES = 2 << 30
 
 def write_snapshot(snapshot: Snapshot, path: Path) -> None:
     """Write ``snapshot`` as JSON, whole or not at all."""
-    write_atomically(path, SNAPSHOT.dump_json(snapshot, indent=1) + b"\n")
+    with whole_file(path) as file:
+        file.write(SNAPSHOT.dump_json(snapshot, indent=1) + b"\n")
 
 
 def read_snapshot(path: Path) -> Reading:

@@ -167,6 +167,16 @@ class SetAside:
 
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
+class AssumedPower:
+    """The draw that was assumed for a job whose ``gpu_power_w`` the snapshot does not know, and who said so."""
+
+    job: Id
+    gpu_power_w: GpuPowerW
+    source: str
+
+
+@with_config(RECORD)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to change in the cluster of the snapshot whose digest is ``snapshot_sha256``, and how to undo it.
 
@@ -181,6 +191,7 @@ class Plan:
     seed: int
     actions: tuple[Action, ...]
     inverse: tuple[Action, ...]
+    assumed_power: tuple[AssumedPower, ...]
     metrics: tuple[Metric, ...]
     solvers: tuple[SolverRow, ...]
     bounds: tuple[Bound, ...]

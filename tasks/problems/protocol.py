@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from data.schemas.plan import Action
 from qiskit_solvers.ising import Ising
 
 Decision = TypeVar("Decision")
@@ -40,6 +41,16 @@ class Found(Generic[Decision]):
     accepted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of a decision that an operator reads, e.g. ``placement.racks_per_gang``."""
+
+    name: str
+    unit: str
+    value: float
+    better: Literal["lower", "higher"]
+
+
 class Problem(Protocol[Decision]):
     """The contract of every noun. Decisions are immutable values; every one that is returned is feasible."""
 
@@ -66,4 +77,12 @@ class Problem(Protocol[Decision]):
 
     def window(self, decision: Decision, size: int, rng: np.random.Generator) -> Window[Decision]:
         """Return an Ising model over at most ``size`` promising moves from ``decision``; no moves give no spins."""
+        ...
+
+    def actions(self, decision: Decision) -> tuple[Action, ...]:
+        """Return what turns the incumbent into ``decision``, each with its reason and its own share of the gain."""
+        ...
+
+    def figures(self, decision: Decision) -> tuple[Figure, ...]:
+        """Return what an operator reads before and after."""
         ...

@@ -1,0 +1,231 @@
+"""How is a decision made better? Classical search first, then windows of moves by a solver; the exact cost decides.
+
+One loop for every noun. The decision never gets worse: it starts from what is in force, a change
+enters only if the exact cost confirms it, and a solver that fails is replaced by a deterministic one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from data.schemas.plan import Bound, Fallback, SolverRow
+from qiskit_solvers.errors import SolverFailed, TooLarge
+from qiskit_solvers.exact import Exact
+from qiskit_solvers.ising import Ising
+from qiskit_solvers.solver import Solver, Spins
+from tasks.problems.protocol import Decision, Problem, Window
+
+_SIGNIFICANT = 1e-9
+"""Relative gain below which two costs count as equal: rounding, not improvement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is computed; counted, not timed, so that the same seed gives the same plan.
+
+    Args:
+        evaluations: moves that the classical search prices.
+        rounds: windows that each solver gets.
+        window: moves per window, that is spins.
+        patience: windows in a row without a gain after which the loop stops.
+        tries: strings of each answer that are priced exactly.
+    """
+
+    evaluations: int = 400_000
+    rounds: int = 12
+    window: int = 14
+    patience: int = 6
+    tries: int = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refined(Generic[Decision]):
+    """The outcome for one problem.
+
+    Args:
+        decision: the cheapest decision that any method reached.
+        costs: exact cost after each confirmed change, the incumbent's first; never rising.
+        rows: what each method reached, for the report.
+        bound: the proven lower bound and the distance to it.
+        fallbacks: solvers that failed, and what stood in.
+    """
+
+    decision: Decision
+    costs: tuple[float, ...]
+    rows: tuple[SolverRow, ...]
+    bound: Bound
+    fallbacks: tuple[Fallback, ...]
+
+
+Progress = Callable[[str, float], None]
+"""Told which phase is at work and the share of the whole that is done, 0 to 1."""
+
+
+def refine(
+    problem: Problem[Decision],
+    solver: Solver,
+    rng: np.random.Generator,
+    *,
+    effort: Effort,
+    twins: tuple[Solver, ...] = (),
+    expired: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _phase, _share: None,
+) -> Refined[Decision]:
+    """Return the best decision found from the incumbent.
+
+    The classical search of the noun's moves runs first. From where it stopped, each of ``twins`` and
+    then ``solver`` get windows drawn with the same seed, so that they can be compared; the cheapest end
+    wins, and of equal ones the first of incumbent, classical search, twins, solver.
+
+    Args:
+        problem: the noun.
+        solver: answers windows; where it fails, :class:`Exact` answers the rest in its place.
+        rng: all chance.
+        effort: how much is computed.
+        twins: solvers to compare with, under the same contract and the same windows.
+        expired: the guard in seconds, asked before each window; a plan that met it says so.
+        progress: told how far the work is.
+    """
+    incumbent = problem.incumbent()
+    start = problem.cost(incumbent)
+    progress("classical search", 0.0)
+    found = problem.search(incumbent, effort.evaluations, rng)
+    classical = problem.cost(found.decision)
+    base, costs = (found.decision, (start, classical)) if _less(classical, start) else (incumbent, (start,))
+    rows = [
+        SolverRow(problem.name, "incumbent", start, 0, 0, 0, chosen=False),
+        SolverRow(problem.name, "classical search", costs[-1], found.evaluations, 0, found.accepted, chosen=False),
+    ]
+    ends: list[tuple[Decision, tuple[float, ...]]] = [(incumbent, (start,)), (base, costs)]
+    fallbacks: list[Fallback] = []
+    seed = int(rng.integers(2**32))
+    lineup = (*twins, solver)
+    for number, candidate in enumerate(lineup):
+        progress(f"{candidate.kind} on windows", (1 + number) / (1 + len(lineup)))
+        walk = _Walk(problem, candidate, base, effort)
+        walk.run(np.random.default_rng(seed), expired)
+        for row in walk.rows():
+            rows.append(row)
+            ends.append((walk.decision, (*costs, *walk.costs[1:])))
+        fallbacks += walk.fallbacks
+    best = 0
+    for number, (_, reached) in enumerate(ends):
+        if _less(reached[-1], ends[best][1][-1]):
+            best = number
+    rows[best] = replace(rows[best], chosen=True)
+    decision, trail = ends[best]
+    progress("done", 1.0)
+    return Refined(decision, trail, tuple(rows), _bound(problem, trail[-1]), tuple(fallbacks))
+
+
+class _Walk(Generic[Decision]):
+    """One run over windows: the decision as it improves, and who improved it."""
+
+    def __init__(self, problem: Problem[Decision], solver: Solver, start: Decision, effort: Effort) -> None:
+        self.problem = problem
+        self.solver = solver
+        self.stage = f"refine {problem.name}"
+        self.effort = effort
+        self.decision = start
+        self.costs = [problem.cost(start)]
+        self.fallbacks: list[Fallback] = []
+        self.legs = [_Leg(f"{solver.kind} on windows", self.costs[0])]
+
+    def run(self, rng: np.random.Generator, expired: Callable[[], bool]) -> None:
+        """Take windows until the rounds are used up, the patience is, or the time."""
+        size, misses = self.effort.window, 0
+        for number in range(self.effort.rounds):
+            if misses >= self.effort.patience:
+                return
+            if expired():
+                reason = f"the time guard ended the loop after {number} of {self.effort.rounds} windows"
+                self.fallbacks.append(Fallback(self.stage, self.solver.kind, "the best so far", reason))
+                return
+            draw, solve = rng.spawn(2)
+            window = self.problem.window(self.decision, size, draw)
+            misses += 1
+            if window.ising.spins == 0:
+                continue
+            try:
+                strings = self._answer(window.ising, solve)
+            except TooLarge as error:
+                size //= 2
+                used = f"windows of {size} moves"
+                self.fallbacks.append(Fallback(self.stage, self.solver.kind, used, str(error)))
+                continue
+            misses = 0 if self._keep_first_better(window, strings) else misses
+
+    def rows(self) -> list[SolverRow]:
+        """Return one row for the solver, and one for its stand-in where there was one."""
+        return [
+            SolverRow(self.problem.name, leg.method, leg.cost, leg.spins, leg.windows, leg.accepted, chosen=False)
+            for leg in self.legs
+        ]
+
+    def _answer(self, ising: Ising, rng: np.random.Generator) -> Spins:
+        leg = self.legs[-1]
+        try:
+            strings = self.solver(ising, rng)
+        except SolverFailed as error:
+            stand_in = Exact(max_spins=max(ising.spins, self.effort.window))
+            self.fallbacks.append(Fallback(self.stage, self.solver.kind, stand_in.kind, str(error)))
+            leg = _Leg(f"{stand_in.kind} on windows, standing in for {self.solver.kind}", leg.cost)
+            self.legs.append(leg)
+            self.solver = stand_in
+            strings = stand_in(ising, rng)
+        leg.windows += 1
+        leg.spins += ising.spins
+        return strings
+
+    def _keep_first_better(self, window: Window[Decision], strings: Spins) -> bool:
+        for string in strings[: self.effort.tries]:
+            sewn = window.sew(string)
+            cost = self.problem.cost(sewn)
+            if _less(cost, self.costs[-1]):
+                self.decision = sewn
+                self.costs.append(cost)
+                self.legs[-1].accepted += 1
+                self.legs[-1].cost = cost
+                return True
+        return False
+
+
+@dataclass(slots=True)
+class _Leg:
+    """The windows that one solver answered in a walk."""
+
+    method: str
+    cost: float
+    windows: int = 0
+    spins: int = 0
+    accepted: int = 0
+
+
+def _bound(problem: Problem[Decision], cost: float) -> Bound:
+    value = problem.bound()
+    gap = None if value <= 0 else max(0.0, (cost - value) / value)
+    return Bound(problem.name, value, gap, "closed-form relaxation")
+
+
+def _less(cost: float, than: float) -> bool:
+    return cost < than - _SIGNIFICANT * max(1.0, abs(than))
+
+
+@task(name="refine", task_run_name="refine-{problem.name}", cache_policy=NO_CACHE)
+def refine_plan(
+    problem: Problem[Decision],
+    solver: Solver,
+    *,
+    effort: Effort,
+    twins: tuple[Solver, ...],
+    seed: int,
+    expired: Callable[[], bool],
+    progress: Progress,
+) -> Refined[Decision]:
+    """Run :func:`refine` as a Prefect task."""
+    rng = np.random.default_rng(seed)
+    return refine(problem, solver, rng, effort=effort, twins=twins, expired=expired, progress=progress)
