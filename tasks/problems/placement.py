@@ -26,9 +26,10 @@ from data.schemas.job import Job, Worker
 from data.schemas.plan import Action, Migrate, Place
 from tasks.problems.migration import ordered_batches
 from tasks.problems.moves import fusion_window
-from tasks.problems.placement_kernel import Crew, Ints, Room, gang_cost, moved_gpus, total_cost
+from tasks.problems.placement_figures import placement_figures
+from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, moved_gpus, total_cost
 from tasks.problems.placement_search import anneal, sample_moves
-from tasks.problems.protocol import Found, Window
+from tasks.problems.protocol import Figure, Found, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Placement:
     favoured: Ints  # (nodes,) 1 where the forecasters expect trouble
     room: Room
     crew: Crew
+    gpu_traffic: Floats  # (jobs,) GB/s of each GPU
     name: str = "placement"
 
     @classmethod
@@ -93,8 +95,9 @@ class Placement:
         jobs = tuple(sorted(snapshot.jobs, key=lambda job: job.id))
         crew = _crew(snapshot, jobs, room, weights)
         favoured = np.array([node.nvlink_domain in flagged_domains for node in snapshot.nodes], dtype=np.int64)
+        traffic = np.array([job.traffic_gb_per_s for job in jobs], dtype=np.float64)
         usable = tuple(frozenset(range(node.gpus)) - set(node.unavailable_gpus) for node in snapshot.nodes)
-        return cls(jobs, tuple(node.id for node in snapshot.nodes), usable, favoured, room, crew)
+        return cls(jobs, tuple(node.id for node in snapshot.nodes), usable, favoured, room, crew, traffic)
 
     def incumbent(self) -> Placed:
         """Return where everything stands now."""
@@ -163,9 +166,9 @@ class Placement:
                 places.append(Place(job.id, job.placement, after[number], self._reason(number, decision), gain))
         return (*ordered_batches(migrations), *places)
 
-    def moved_gpus(self, decision: Placed) -> int:
-        """Return the GPUs of running jobs that stand elsewhere than now."""
-        return int(moved_gpus(decision.node_of, self.crew))
+    def figures(self, decision: Placed) -> tuple[Figure, ...]:
+        """Return what an operator reads; the definitions stand in :mod:`tasks.problems.placement_figures`."""
+        return placement_figures(decision.node_of, self.room, self.crew, self.gpu_traffic)
 
     def _promising(self, decision: Placed, size: int, rng: np.random.Generator) -> list[Move]:
         if not self.crew.home.size:
