@@ -1,0 +1,79 @@
+"""What does a dump file say, and which of its names can be ids?"""
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+from pydantic import TypeAdapter, ValidationError
+
+from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.schemas.units import Id
+
+MAX_BYTES = 128 << 20
+"""About ten times the largest fabric in use: ibnetdiscover prints 0.5 kB per port."""
+
+_ID = TypeAdapter(Id)
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A text file: ``name`` stands in messages, ``stem`` names the machine where the text names none."""
+
+    name: str
+    stem: str
+    text: str
+
+    def refused(self, expected: str, found: object) -> BadSource:
+        """Return the error that says that nothing in the file can be used."""
+        return BadSource(self.name, [BadRecord(self.name, expected, found)])
+
+    def bad_line(self, line: int, expected: str, found: object) -> BadRecord:
+        """Return the error for one line, counted from 1."""
+        return BadRecord(f"{self.name}: line {line}", expected, shown(found))
+
+    def refuse_above(self, max_bytes: int) -> None:
+        """Raise BadSource if the text is larger than its format ever is."""
+        if len(self.text) > max_bytes:
+            raise self.refused(f"at most {max_bytes} characters in this format", len(self.text))
+
+
+def read_dump(path: Path) -> Dump:
+    """Read a text file; bytes that are not UTF-8 become U+FFFD, which no id may contain.
+
+    Raises:
+        SourceUnavailable: the file is missing or cannot be read.
+        BadSource: it is no regular file, too large, binary or empty.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadSource(str(path), [BadRecord(path.name, "a regular file", stat.filemode(status.st_mode))])
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise BadSource(str(path), [BadRecord(path.name, f"at most {MAX_BYTES} bytes", status.st_size)])
+    if b"\0" in content:
+        raise BadSource(str(path), [BadRecord(path.name, "text", f"binary data, starting with {content[:16]!r}")])
+    text = content.decode("utf-8-sig", errors="replace")
+    if not text.strip():
+        raise BadSource(str(path), [BadRecord(path.name, "a topology dump", "an empty file")])
+    return Dump(path.name, path.stem, text)
+
+
+def is_id(name: object) -> TypeGuard[str]:
+    """Say whether ``name`` may stand in a plan (see :data:`data.schemas.units.Id`)."""
+    try:
+        _ID.validate_python(name, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def shown(found: object) -> str:
+    """Return ``found`` as a message may show it: 120 characters at most, lone surrogates escaped."""
+    text = found if isinstance(found, str) else repr(found)
+    text = text if len(text) <= 120 else text[:117] + "..."
+    return text.encode(errors="backslashreplace").decode()
