@@ -1,0 +1,104 @@
+"""What can a run be asked for? The forms that the Prefect UI shows, checked at the door."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.readers.sources import Source
+from data.schemas.cluster import Limits
+from qiskit_solvers.anneal import Anneal
+from qiskit_solvers.exact import Exact
+from qiskit_solvers.qaoa import Qaoa
+from tasks.refine import Effort
+
+Noun = Literal["placement", "power", "routing", "checkpoints"]
+Solver = Annotated[Qaoa | Anneal | Exact, Field(discriminator="kind")]
+SolverName = Literal["qaoa", "anneal", "exact"]
+EffortName = Literal["quick", "standard", "thorough"]
+
+SOLVERS: dict[SolverName, Qaoa | Anneal | Exact] = {"qaoa": Qaoa(), "anneal": Anneal(), "exact": Exact()}
+
+EFFORTS: dict[EffortName, Effort] = {
+    "quick": Effort(evaluations=50_000, rounds=4, window=12, patience=4),
+    "standard": Effort(evaluations=1_000_000, rounds=10, window=14, patience=6),
+    "thorough": Effort(evaluations=10_000_000, rounds=60, window=16, patience=20),
+}
+
+
+class OptimizeParams(BaseModel):
+    """One run of the main job: where the cluster's state comes from, what to improve, and how hard to try."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Source = Field(
+        title="Cluster",
+        description="Where the cluster's state is read from",
+        json_schema_extra={"position": 0},
+    )
+    nouns: tuple[Noun, ...] = Field(
+        default=("placement", "power", "routing", "checkpoints"),
+        min_length=1,
+        title="What to improve",
+        description="Gangs on GPUs, start times and power caps, experts on GPUs, checkpoints in archives",
+        json_schema_extra={"position": 1},
+    )
+    solver: Solver = Field(
+        default=Qaoa(),
+        title="Solver of windows",
+        description="Proposes changes after the classical search; the exact cost decides, whoever proposes",
+        json_schema_extra={"position": 2},
+    )
+    effort: EffortName = Field(
+        default="standard",
+        title="Effort",
+        description="Counted in moves and windows, not in seconds, so that a seed gives the same plan again",
+        json_schema_extra={"position": 3},
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, title="Seed", json_schema_extra={"position": 4})
+    migration_budget_gpus: int | None = Field(
+        default=None,
+        ge=0,
+        title="Migration budget (GPUs)",
+        description="GPUs of running jobs that the plan may move; empty takes the snapshot's",
+        json_schema_extra={"position": 5},
+    )
+    power_cap_w: float | None = Field(
+        default=None,
+        ge=100,
+        title="Power cap (W)",
+        description="Of the whole cluster; empty takes the snapshot's",
+        json_schema_extra={"position": 6},
+    )
+    output: Path = Field(
+        default=Path("runs"),
+        title="Output folder",
+        description="A folder for each run is made in it; 'latest' points at the last",
+        json_schema_extra={"position": 7},
+    )
+    power_model: Path | None = Field(
+        default=None,
+        title="Power model",
+        description="Folder of a trained power forecaster; empty trains one on the snapshot's measured jobs",
+        json_schema_extra={"position": 8},
+    )
+    guard_s: float = Field(
+        default=900.0,
+        gt=0,
+        title="Time guard (s)",
+        description="Only a guard: a plan that met it says so",
+        json_schema_extra={"position": 9},
+    )
+
+    def limit(self, limits: Limits) -> Limits:
+        """Return ``limits`` with what this run asks for instead."""
+        if self.migration_budget_gpus is not None:
+            limits = replace(limits, migration_budget_gpus=self.migration_budget_gpus)
+        if self.power_cap_w is not None:
+            limits = replace(limits, power_cap_w=self.power_cap_w)
+        return limits
+
+    def options(self) -> str:
+        """Return what shaped the plan, as JSON: everything but where it is written."""
+        return self.model_dump_json(exclude={"output"})
