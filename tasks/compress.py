@@ -1,5 +1,6 @@
 """How does a checkpoint become a smaller archive, and the same checkpoint again?"""
 
+import errno
 import hashlib
 import shutil
 from dataclasses import dataclass
@@ -198,7 +199,11 @@ def _expect_restored(archive: Path, index: Index, written: Path) -> None:
 def _write_checkpoint(archive: Path, index: Index, file: BinaryIO) -> None:
     """Write the checkpoint that an archive holds into an empty file."""
     if index.source.format == "torch":
-        torch.save(_read_state(archive, index), file)
+        state = _read_state(archive, index)
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's own word for a file that takes no more bytes
+            raise OSError(errno.EIO, f"torch.save: {error}") from error
         return
     for stored in (index.leaves, *index.tensors):
         for piece in read_pieces(archive, index, stored):

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -147,13 +147,15 @@ def _place(path: Path, body: int, name: str, entry: Mapping[str, object]) -> Fil
 def _read_torch(path: Path) -> CheckpointFile:
     """Check the zip file, unpickle the state with the restricted reader, and name its tensors by their paths."""
     try:
-        _check_zip(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise SourceUnavailable(f"{path}: {error}") from error
+        with path.open("rb") as file:  # not the path: by its name alone torch would take it for safetensors
+            _check_zip(file, path)
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, PermissionError) as error:
+        raise SourceUnavailable(f"{path}: {error.strerror}") from error
     except BadRecord:
         raise
-    except Exception as error:  # a damaged pickle fails in any way there is; none of them is ours to crash on
+    except Exception as error:  # a damaged zip or pickle fails in any way there is; none of them is ours to crash on
         first_line = str(error).strip().partition("\n")[0]
         raise BadRecord(
             str(path),
@@ -168,9 +170,9 @@ def _read_torch(path: Path) -> CheckpointFile:
     return CheckpointFile("torch", packed.leaves, packed.tensors)
 
 
-def _check_zip(path: Path) -> None:
+def _check_zip(file: BinaryIO, path: Path) -> None:
     """Refuse what torch.save does not write, and contents that do not match their CRC (torch itself does not look)."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise BadRecord(str(path), "a torch file, whose entries are stored as they are", "a compressed zip file")

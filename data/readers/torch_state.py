@@ -24,7 +24,7 @@ LEAVES_BYTES_MAX = 100_000_000
 """Bytes of JSON that a state may make; a real one makes a few thousand."""
 
 _DEPTH_MAX = 100
-_VALUES_MAX = 2_000_000  # a pickle of a few lines can nest one list into itself to 2 ** 100 values
+_VALUES_MAX = 1_000_000  # a pickle of a few lines can nest one list into itself to 2 ** 100 values
 
 _DTYPES = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "U16": torch.uint16, "I16": torch.int16,

@@ -51,7 +51,7 @@ class Chunk:
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor in the archive, row-major, little-endian in chunks in order; all but the last are as long."""
+    """A tensor in the archive, row-major and little-endian; all its chunks but the last are equally long."""
 
     name: str
     dtype: str
