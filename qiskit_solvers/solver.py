@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from qiskit_solvers.ising import Ising
+from qiskit_solvers.ising import Ising, energies
 
 Spins = npt.NDArray[np.int8]
 """Spin strings, +1 or -1, ``(strings, spins)``: distinct, the lowest energy first."""
@@ -27,3 +27,13 @@ class Solver(Protocol):
             SolverFailed: the solver died, stalled or ran out of memory.
         """
         ...
+
+
+def best_first(ising: Ising, strings: npt.NDArray[np.int8], keep: int) -> Spins:
+    """Return the ``keep`` lowest of the distinct ``strings``, ``(strings, spins)``, best first.
+
+    Among equal energies the string that leaves (+1) the earlier spins comes first.
+    """
+    distinct = -np.unique(-strings.astype(np.int8), axis=0)  # sorted: +1 before -1
+    order = np.argsort(energies(ising, distinct), kind="stable")
+    return np.ascontiguousarray(distinct[order[:keep]], dtype=np.int8)
