@@ -90,7 +90,7 @@ def unpack_state(leaves: bytes, tensors: Mapping[str, torch.Tensor]) -> object:
     """
     try:
         return _unpack(json.loads(leaves), tensors)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:  # one of them: RecursionError
         raise ValueError(f"expected the leaves of a torch state, found {type(error).__name__}: {error}") from error
 
 
@@ -193,6 +193,8 @@ def _unpack(packed: object, tensors: Mapping[str, torch.Tensor]) -> object:
         return [_unpack(item, tensors) for item in packed]
     if not isinstance(packed, dict):
         return packed
+    if not packed:
+        raise ValueError("expected an object with a tag, found {}")
     tag = next(iter(packed))
     content = packed[tag]
     if tag in ("tensor", "parameter"):
