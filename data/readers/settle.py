@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from data.crosscheck import cross_check
+from data.digest import SNAPSHOT
 from data.errors import BadRecord, BadSource
 from data.readers.reading import Reading
 from data.schemas.cluster import Node, Snapshot
@@ -35,8 +36,10 @@ def settle(
         source: file, URL or command, for messages.
 
     Raises:
+        ValueError: the name of the cluster or the time is malformed.
         BadSource: no node is left.
     """
+    SNAPSHOT.validate_json(SNAPSHOT.dump_json(replace(snapshot, nodes=(), jobs=())))
     gone = list(set_aside)
     nodes = _valid(snapshot.nodes, _NODE, "node", paths, gone)
     lost: list[Job] = []

@@ -1,6 +1,7 @@
 """What is the state of a Slurm cluster? From the JSON of ``squeue`` and ``sinfo`` and the topology, filed or live."""
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -180,4 +181,5 @@ def _cluster_of(squeue: dict[str, Any], jobs: list[JobRow]) -> str:
     meta = squeue.get("meta")
     about = (meta.get("slurm") or meta.get("Slurm")) if isinstance(meta, dict) else None
     stated = about.get("cluster") if isinstance(about, dict) else None
-    return str(stated or next((row.cluster for row in jobs if row.cluster), "slurm"))
+    name = str(stated or next((row.cluster for row in jobs if row.cluster), "slurm"))
+    return re.sub(r"[^\w.\-]", "-", name)[:256]

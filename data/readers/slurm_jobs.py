@@ -216,7 +216,9 @@ class _Jobs:
 
     def _asked(self, row: JobRow) -> tuple[int, int]:
         """Return workers and GPUs of each that a pending job asks for; no GPUs for none."""
-        largest = max((node.gpus for node in self.nodes.values()), default=1)
+        model = _model(row)
+        fitting = (node.gpus for node in self.nodes.values() if model in (None, node.gpu_model))
+        largest = max(fitting, default=1)
         each = sum(entry.count for entry in parse_gpus(row.per_node))
         task = sum(entry.count for entry in parse_gpus(row.per_task))
         socket = sum(entry.count for entry in parse_gpus(row.per_socket))
@@ -242,14 +244,9 @@ class _Jobs:
         return max(row.limit_s - (self.taken_s - start_s if start_s else 0.0), 0.0)
 
     def _add(self, row: JobRow, job: Job) -> None:
-        asked = row.per_node, row.per_task, row.per_socket, row.per_job, row.total_asked
-        types = {gpu_model_name(entry.type) for text in asked for entry in parse_gpus(text) if entry.type}
-        named = re.split(r"[&|,\[\]()*]", row.constraint)
-        types |= {model.name for text in named if "|" not in row.constraint and (model := find_gpu_model(text))}
-        gpu_model = min(types) if len(types) == 1 else None
         gang = f"het-{row.gang}" if row.gang else ""
         workload = re.sub(r"[^\w.\-:/@+=\[\] ]", "_", row.name)[:128]
-        self.found.append((row, replace(job, gpu_model=gpu_model, gang=gang, workload=workload)))
+        self.found.append((row, replace(job, gpu_model=_model(row), gang=gang, workload=workload)))
 
     def finish(self) -> SlurmJobs:
         """Return the jobs with dependencies and relative priorities."""
@@ -285,6 +282,16 @@ class _Jobs:
 
 def _job_id(row: JobRow) -> str:
     return str(row.number) if row.array_task is None else f"{row.array}_{row.array_task}"
+
+
+def _model(row: JobRow) -> str | None:
+    """Return the GPU model that the job asks for, in its GRES or its constraint."""
+    asked = row.per_node, row.per_task, row.per_socket, row.per_job, row.total_asked
+    types = {gpu_model_name(entry.type) for text in asked for entry in parse_gpus(text) if entry.type}
+    if "|" not in row.constraint:
+        named = re.split(r"[&,\[\]()*]", row.constraint)
+        types |= {model.name for text in named if (model := find_gpu_model(text))}
+    return min(types) if len(types) == 1 else None
 
 
 def _array_tasks(text: str) -> list[int]:

@@ -95,7 +95,7 @@ def read_nodes(rows: Sequence[NodeRow], topology: SlurmTopology, assume: Assumpt
             ] += 1
         found.append((row, gpus))
     nodes = _place(found, topology, notes)
-    told = [f"{note} ({count} nodes)" for note, count in notes.items()]
+    told = [f"{note} ({count} of {len(rows)} nodes)" for note, count in notes.items()]
     partitions = {row.partitions for row, _ in found}
     if len(partitions) > 1 and assume.partition is None:
         told.append(
