@@ -81,6 +81,7 @@ class Placement:
     crew: Crew
     gpu_traffic: Floats  # (jobs,) GB/s of each GPU
     name: str = "placement"
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_snapshot(
@@ -127,16 +128,14 @@ class Placement:
             if placed.size == members.size and placed.size:
                 total = int(crew.size[members].sum())
                 filled = np.minimum(largest, np.maximum(0, total - np.cumsum(largest) + largest))
-                share = 1.0 - float(np.square(filled / total).sum())
-                traffic += float(crew.gang_traffic[gang]) * max(0.0, share)
-        first = crew.job_first[:-1]
-        waits = np.flatnonzero(crew.home[first] < 0)
-        running = int(crew.size[crew.home >= 0].sum())
-        free = int(room.capacity.sum()) - running
-        dear = waits[np.argsort(-crew.job_wait[waits] / gpus[waits], kind="stable")]
-        before = np.concatenate([[0], np.cumsum(gpus[dear])[:-1]])
-        served = np.clip(free - before, 0, gpus[dear]) / gpus[dear] * crew.job_ready[dear]
-        return traffic + float((crew.job_wait[dear] * (1.0 - served)).sum())
+                apart = 1.0 - float(np.square(filled / total).sum())
+                traffic += float(crew.gang_traffic[gang]) * max(0.0, apart)
+        waits = crew.home[crew.job_first[:-1]] < 0
+        served = np.flatnonzero(waits & (crew.job_ready == 1))
+        dear = served[np.argsort(-crew.job_wait[served] / gpus[served], kind="stable")]
+        free = int(room.capacity.sum()) - int(crew.size[crew.home >= 0].sum())
+        share = np.clip(free - np.cumsum(gpus[dear]) + gpus[dear], 0, gpus[dear]) / gpus[dear]
+        return traffic + float(crew.job_wait[waits].sum() - (crew.job_wait[dear] * share).sum())
 
     def search(self, decision: Placed, evaluations: int, rng: np.random.Generator) -> Found[Placed]:
         """Anneal from ``decision``; hot enough to pass a barrier of a few GPUs, cold enough to settle."""

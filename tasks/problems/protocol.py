@@ -59,6 +59,11 @@ class Problem(Protocol[Decision]):
         """How reports call it, e.g. ``placement`` or ``routing:chat-moe``."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be assumed to pose the problem, in plain words."""
+        ...
+
     def incumbent(self) -> Decision:
         """Return what is in force."""
         ...

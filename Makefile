@@ -1,0 +1,52 @@
+# The two commands of the README: `make run` and `make test`. Everything else is listed by `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test system check format bench serve clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything that was tested (about 1.7 GB, a few minutes)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found %s" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: setup ## plan for the small sample cluster; the result on screen and in runs/latest
+	$(BIN)/python -m flows run --sample small
+
+test: setup ## the quick tests
+	$(PYTEST) -m 'not system'
+
+system: setup ## tests with real servers, schedulers and browsers (install them with .ci/install_*.sh)
+	$(PYTEST) -m system
+
+check: setup ## style, types, layers, and what the documents promise
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -q tests/test_promises.py
+
+format: setup ## let ruff format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## every figure of the README, beside its peers
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; OMP_NUM_THREADS=1 $(BIN)/python $$bench || exit 1; done
+
+serve: setup ## a Prefect server on 127.0.0.1 with all deployments served; Ctrl-C ends it
+	$(BIN)/python -m flows serve
+
+clean: ## remove what was built; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .prefect
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

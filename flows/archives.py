@@ -1,0 +1,60 @@
+"""Which checkpoints are archived in a run, and what becomes of those that cannot be?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import BadRecord, SourceUnavailable
+from data.schemas.checkpoint import Archive, Checkpoint
+from data.schemas.cluster import Snapshot
+from data.schemas.plan import Compress
+from flows.params import OptimizeParams
+from tasks.compress import compress_to_archive
+from tasks.plan import Part, archived
+
+FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Archives:
+    """The part of the plan that registers archives, and the checkpoints that were set aside."""
+
+    part: Part
+    set_aside: tuple[BadRecord, ...] = ()
+
+
+def archive_checkpoints(snapshot: Snapshot, params: OptimizeParams, run: Path) -> Archives:
+    """Archive every checkpoint of ``snapshot`` that has no archive yet, in ``run``; a bad one is set aside."""
+    if "checkpoints" not in params.nouns:
+        return Archives(Part())
+    new = [checkpoint for checkpoint in snapshot.checkpoints if checkpoint.archive is None]
+    actions: list[Compress] = []
+    set_aside: list[BadRecord] = []
+    size = 0
+    for checkpoint in new:
+        try:
+            action, source_bytes = _archived(checkpoint, params.source.folder, run)
+        except BadRecord as error:
+            set_aside.append(error)
+        except SourceUnavailable as error:
+            set_aside.append(BadRecord(f"checkpoints: {checkpoint.id}", "a file that can be read", str(error)))
+        else:
+            actions.append(action)
+            size += source_bytes
+    return Archives(archived(actions, size), tuple(set_aside))
+
+
+def _archived(checkpoint: Checkpoint, folder: Path, run: Path) -> tuple[Compress, int]:
+    source = (folder / checkpoint.path).resolve()
+    if not source.is_relative_to(folder.resolve()):
+        raise BadRecord(f"checkpoints: {checkpoint.id}", "a path inside the snapshot's folder", checkpoint.path)
+    name = f"{FOLDER}/{checkpoint.id.replace('/', '_')}.qfz"
+    (run / FOLDER).mkdir(exist_ok=True)
+    done = compress_to_archive(source, run / name)
+    if checkpoint.sha256 not in (None, done.source_sha256):
+        (run / name).unlink()
+        expected = f"the file with sha256 {checkpoint.sha256}"
+        raise BadRecord(f"checkpoints: {checkpoint.id}", expected, done.source_sha256)
+    archive = Archive(name, done.archive_sha256, done.archive_bytes)
+    reason = f"{done.tensors} tensors, restored and compared bit by bit: {done.ratio:.3f} x smaller"
+    gain = float(done.source_bytes - done.archive_bytes)
+    return Compress(checkpoint.id, None, archive, reason, gain), done.source_bytes

@@ -1,0 +1,25 @@
+"""What does the Prefect UI show of a run? A summary, the actions, the solvers, and where the report lies."""
+
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from data.schemas.plan import Plan
+from flows.publish import REPORT
+from tasks.report.text import action_rows, solver_rows, summary_markdown
+from tasks.validate import Verdict
+
+MOST_ROWS = 200
+"""Rows of a table live in the server's database."""
+
+
+def publish_artifacts(plan: Plan, verdict: Verdict, folder: Path) -> None:
+    """Publish the artifacts of a run whose files lie in ``folder``."""
+    summary = f"{summary_markdown(plan, verdict)}\n\nFiles: `{folder.resolve()}`\n"
+    create_markdown_artifact(summary, key="optimize-cluster-summary", description="What the plan changes")
+    create_table_artifact(
+        action_rows(plan, MOST_ROWS), key="optimize-cluster-actions", description="Actions of the plan"
+    )
+    create_table_artifact(solver_rows(plan), key="optimize-cluster-solvers", description="What each solver reached")
+    link = (folder.resolve() / REPORT).as_uri()
+    create_link_artifact(link, key="optimize-cluster-report", link_text="Report", description="The report of the run")

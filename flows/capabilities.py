@@ -1,0 +1,96 @@
+"""Which problems does a cluster pose, and what becomes of each? Nouns in the order in which they build on one another."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from data.schemas.cluster import Snapshot
+from data.transition import apply_actions
+from flows.params import EFFORTS, SOLVERS, OptimizeParams
+from flows.watch import Watch
+from tasks.plan import Part
+from tasks.predict import Forecast
+from tasks.problems.placement import Placement
+from tasks.problems.power import Power
+from tasks.problems.protocol import Problem
+from tasks.problems.routing import Routing
+from tasks.refine import refine_plan
+
+Build = Callable[[Snapshot, Forecast], tuple[Problem[Any], ...]]
+"""Turns a state and what is forecast about it into problems; their decisions are of different types."""
+
+
+def _placement(state: Snapshot, forecast: Forecast) -> tuple[Problem[Any], ...]:
+    return (Placement.from_snapshot(state, flagged_domains=forecast.flagged_domains),)
+
+
+def _power(state: Snapshot, _forecast: Forecast) -> tuple[Problem[Any], ...]:
+    return (Power.from_snapshot(state),)
+
+
+def _routing(state: Snapshot, forecast: Forecast) -> tuple[Problem[Any], ...]:
+    return tuple(
+        Routing.from_snapshot(state, deployment.id, loads=forecast.loads_of(deployment.id))
+        for deployment in state.deployments
+    )
+
+
+BUILDERS: Mapping[str, Build] = {"placement": _placement, "power": _power, "routing": _routing}
+
+
+def improve(snapshot: Snapshot, forecast: Forecast, params: OptimizeParams, watch: Watch) -> list[Part]:
+    """Refine each noun that was asked for, on the state that the ones before it leave behind.
+
+    Args:
+        snapshot: with the forecast draws filled in.
+        forecast: what the forecasters said.
+        params: what was asked for.
+        watch: told how far the work is; its guard ends the loops.
+    """
+    nouns = [noun for noun in BUILDERS if noun in params.nouns]
+    seeds = np.random.SeedSequence(params.seed).spawn(len(BUILDERS))
+    state = snapshot
+    parts: list[Part] = []
+    for number, noun in enumerate(nouns):
+        build = BUILDERS[noun]
+        low, high = (0.1 + 0.75 * (number + step) / len(nouns) for step in (0, 1))
+        problems = build(state, forecast)
+        origins = build(snapshot, forecast)
+        draws = seeds[list(BUILDERS).index(noun)].generate_state(max(1, len(problems)), np.uint64)
+        for position, (problem, origin) in enumerate(zip(problems, origins, strict=True)):
+            span = ((low + (high - low) * (position + step) / len(problems)) for step in (0, 1))
+            progress = watch.within(f"refine {problem.name}", *span)
+            parts.append(_part(problem, origin, params, int(draws[position]), watch, progress))
+            state = apply_actions(state, parts[-1].actions)
+    return parts
+
+
+def _part(
+    problem: Problem[Any],
+    origin: Problem[Any],
+    params: OptimizeParams,
+    seed: int,
+    watch: Watch,
+    progress: Callable[[str, float], None],
+) -> Part:
+    """Refine one problem; ``origin`` is the same problem posed by the cluster as it is now."""
+    twins = tuple(solver for kind, solver in SOLVERS.items() if kind != params.solver.kind and kind != "qaoa")
+    refined = refine_plan(
+        problem,
+        params.solver,
+        effort=EFFORTS[params.effort],
+        twins=twins,
+        seed=seed,
+        expired=watch.expired,
+        progress=progress,
+    )
+    return Part(
+        actions=problem.actions(refined.decision),
+        before=origin.figures(origin.incumbent()),
+        after=problem.figures(refined.decision),
+        rows=refined.rows,
+        bounds=(refined.bound,),
+        fallbacks=refined.fallbacks,
+        notes=problem.notes,
+    )

@@ -1,0 +1,229 @@
+"""What can be done from a terminal? The same flow as in the Prefect UI, and looks at its plans."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from data.errors import BadRecord, BadSource, PlanRefused, SourceUnavailable
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""Improve a GPU cluster: read its state, refine it, and write a plan that can be verified and undone.
+
+    Begin with [bold]run[/bold]: without options it plans for the small sample cluster.
+    Exit codes: 0 done, 1 no plan or a check failed, 2 wrong usage.""",
+)
+plan_app = typer.Typer(no_args_is_help=True, help="Look at a plan, verify it, or print it as commands.")
+snapshot_app = typer.Typer(no_args_is_help=True, help="Check a snapshot of a cluster, or make a sample.")
+app.add_typer(plan_app, name="plan")
+app.add_typer(snapshot_app, name="snapshot")
+
+PlanPath = Annotated[Path, typer.Argument(help="plan.json, or the folder of a run")]
+LATEST = Path("runs/latest")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn the errors that a user can mend into one message and exit code 1."""
+    try:
+        yield
+    except (BadRecord, BadSource, PlanRefused, SourceUnavailable) as error:
+        typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def run(  # noqa: PLR0913  # each option is one field of the form
+    sample: Annotated[
+        Literal["small", "fragmented", "over-cap"] | None, typer.Option(help="A cluster that ships with the project.")
+    ] = None,
+    snapshot: Annotated[Path | None, typer.Option(help="A snapshot file in our JSON format.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help='Any other source as JSON, e.g. \'{"kind": "slurm"}\'; kinds: see --sources.'),
+    ] = None,
+    nouns: Annotated[
+        str, typer.Option(help="What to improve, comma-separated: placement, power, routing, checkpoints.")
+    ] = "placement,power,routing,checkpoints",
+    solver: Annotated[
+        Literal["qaoa", "anneal", "exact"], typer.Option(help="Proposes changes after the classical search.")
+    ] = "qaoa",
+    effort: Annotated[
+        Literal["quick", "standard", "thorough"], typer.Option(help="Counted in moves and windows, not in seconds.")
+    ] = "standard",
+    seed: Annotated[int, typer.Option(min=0, help="Same input, same seed: same plan, byte for byte.")] = 0,
+    migration_budget: Annotated[
+        int | None, typer.Option(min=0, help="GPUs of running jobs that the plan may move. Default: the snapshot's.")
+    ] = None,
+    power_cap: Annotated[
+        float | None, typer.Option(help="Watts that the cluster may draw. Default: the snapshot's.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    power_model: Annotated[Path | None, typer.Option(help="Folder of a trained power forecaster.")] = None,
+    guard: Annotated[float, typer.Option(help="Seconds after which no further window is begun.")] = 900.0,
+    sources: Annotated[bool, typer.Option("--sources", help="List the kinds of sources with their fields.")] = False,
+) -> None:
+    """Plan for a cluster and write plan.json, report.html and renderings to a new folder of OUTPUT."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from data.readers.sources import Sample, SnapshotFile, Source
+    from flows.params import SOLVERS, OptimizeParams
+    from flows.terminal import list_sources, run_in_terminal
+
+    if sources:
+        list_sources()
+        return
+    given = [option for option in (sample, snapshot, source) if option is not None]
+    if len(given) > 1:
+        raise typer.BadParameter("expected one of --sample, --snapshot and --source")
+    try:
+        chosen = (
+            SnapshotFile(snapshot)
+            if snapshot is not None
+            else TypeAdapter(Source).validate_json(source)
+            if source is not None
+            else Sample(name=sample or "small")
+        )
+        params = OptimizeParams.model_validate(
+            {
+                "source": chosen,
+                "nouns": tuple(noun.strip() for noun in nouns.split(",") if noun.strip()),
+                "solver": SOLVERS[solver],
+                "effort": effort,
+                "seed": seed,
+                "migration_budget_gpus": migration_budget,
+                "power_cap_w": power_cap,
+                "output": output,
+                "power_model": power_model,
+                "guard_s": guard,
+            }
+        )
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        raise typer.BadParameter("; ".join(lines)) from error
+    with _told():
+        run_in_terminal(params)
+
+
+@plan_app.command("show")
+def show(path: PlanPath = LATEST) -> None:
+    """Show what a plan changes, what it gains, and who found it."""
+    from rich.console import Console
+
+    from data.readers.plan import read_plan
+    from tasks.report.text import plan_tables
+
+    with _told():
+        Console().print(*plan_tables(read_plan(_plan_file(path))))
+
+
+@plan_app.command()
+def verify(
+    path: PlanPath = LATEST,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="The cluster's state. Default: the one that lies beside the plan.")
+    ] = None,
+) -> None:
+    """Check a plan from scratch: constraints, figures, archives, and that it can be undone."""
+    from rich.console import Console
+
+    from data.readers.plan import check_fresh, read_plan
+    from data.readers.snapshot import read_snapshot
+    from flows.publish import SNAPSHOT
+    from flows.terminal import verdict_table
+    from tasks.validate import validate
+
+    with _told():
+        file = _plan_file(path)
+        plan = read_plan(file)
+        state = read_snapshot(snapshot or file.parent / SNAPSHOT).snapshot
+        check_fresh(plan, state)
+        verdict = validate(plan, state, file.parent)
+        Console().print(verdict_table(verdict))
+    if not verdict.passed:
+        raise typer.Exit(1)
+
+
+@plan_app.command()
+def render(
+    path: PlanPath = LATEST,
+    form: Annotated[Literal["shell", "slurm", "kubernetes"], typer.Option("--as", help="Which commands.")] = "shell",
+) -> None:
+    """Print a plan as commands for review; nothing is run."""
+    from data.readers.plan import read_plan
+    from tasks.report.kubernetes import as_kubernetes
+    from tasks.report.shell import as_shell
+    from tasks.report.slurm import as_slurm
+
+    with _told():
+        plan = read_plan(_plan_file(path))
+        sys.stdout.write({"shell": as_shell, "slurm": as_slurm, "kubernetes": as_kubernetes}[form](plan))
+
+
+@snapshot_app.command()
+def check(path: Annotated[Path, typer.Argument(help="A snapshot file.")]) -> None:
+    """List every problem of a snapshot, each with its place, what was expected and what was found."""
+    from data.readers.snapshot import read_snapshot
+
+    with _told():
+        reading = read_snapshot(path)
+        state = reading.snapshot
+        gpus = sum(node.gpus for node in state.nodes)
+        typer.echo(
+            f"{path}: {len(state.nodes)} nodes, {gpus} GPUs, {len(state.jobs)} jobs, "
+            f"{len(state.deployments)} MoE deployment(s), {len(state.checkpoints)} checkpoint(s)"
+        )
+        for record in reading.set_aside:
+            typer.secho(f"  {record}", fg="red", err=True)
+        if reading.set_aside:
+            typer.secho(f"{len(reading.set_aside)} record(s) would be set aside", fg="red", err=True)
+            raise typer.Exit(1)
+        typer.secho("no problems", fg="green")
+
+
+@snapshot_app.command("sample")
+def make_sample(
+    name: Annotated[Literal["small", "fragmented", "over-cap"], typer.Argument(help="Which cluster.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write cluster.json and checkpoints/.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another cluster of the same kind.")] = 0,
+) -> None:
+    """Generate a sample cluster like those that ship with the project."""
+    import numpy as np
+
+    from data.generators.samples import write_sample
+
+    with _told():
+        write_sample(name, folder, np.random.default_rng(seed))
+        typer.echo(f"wrote {folder / 'cluster.json'}")
+
+
+@app.command()
+def schema(
+    name: Annotated[Literal["snapshot", "plan"], typer.Argument(help="Which format.")],
+) -> None:
+    """Print the JSON schema of the snapshot or of the plan."""
+    from data.jsonschema import schema_text
+
+    sys.stdout.write(schema_text(name))
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 4200,
+) -> None:
+    """Start a Prefect server on 127.0.0.1 with every deployment served; Ctrl-C ends both."""
+    from flows.serve import serve_everything
+
+    with _told():
+        serve_everything(port)
+
+
+def _plan_file(path: Path) -> Path:
+    return path / "plan.json" if path.is_dir() else path

@@ -1,0 +1,62 @@
+"""Which files does a run leave? The plan, what it was made from, the report, the renderings, the timings."""
+
+import json
+from pathlib import Path
+
+from data.readers.plan import write_plan
+from data.readers.snapshot import write_snapshot
+from data.schemas.cluster import Snapshot
+from data.schemas.plan import Plan
+from data.transition import apply_actions
+from data.whole_file import whole_file
+from tasks.predict import Forecast
+from tasks.problems.power import Power
+from tasks.report.kubernetes import as_kubernetes
+from tasks.report.page import PowerSeries, render_report
+from tasks.report.shell import as_shell
+from tasks.report.slurm import as_slurm
+from tasks.validate import Verdict
+
+PLAN = "plan.json"
+SNAPSHOT = "snapshot.json"
+REPORT = "report.html"
+TIMINGS = "timings.json"
+RENDERINGS = {"shell": "plan.sh", "slurm": "plan.slurm.sh", "kubernetes": "plan.kubernetes.yaml"}
+
+
+def write_run(
+    folder: Path,
+    plan: Plan,
+    snapshot: Snapshot,
+    forecast: Forecast,
+    verdict: Verdict,
+    seconds: tuple[tuple[str, float], ...],
+) -> None:
+    """Write everything that a run leaves into ``folder``.
+
+    ``plan.json`` and ``snapshot.json`` hold no clock's figures: the same input and seed give the same
+    bytes. What took how long stands in ``timings.json`` and in the report.
+    """
+    after = apply_actions(snapshot, plan.actions)
+    write_plan(plan, folder / PLAN)
+    write_snapshot(snapshot, folder / SNAPSHOT)
+    report = render_report(plan, snapshot, after, verdict, seconds, _power(snapshot, after, forecast))
+    texts = {
+        REPORT: report,
+        TIMINGS: json.dumps({phase: round(spent, 3) for phase, spent in seconds}, indent=1) + "\n",
+        RENDERINGS["shell"]: as_shell(plan),
+        RENDERINGS["slurm"]: as_slurm(plan),
+        RENDERINGS["kubernetes"]: as_kubernetes(plan),
+    }
+    for name, text in texts.items():
+        with whole_file(folder / name) as file:
+            file.write(text.encode())
+
+
+def _power(before: Snapshot, after: Snapshot, forecast: Forecast) -> PowerSeries:
+    """Return the draw of each slot before and after."""
+    draws = []
+    for state in (before, after):
+        problem = Power.from_snapshot(forecast.assumed(state))
+        draws.append(tuple(problem.draw_w(problem.incumbent()).tolist()))
+    return PowerSeries(before.limits.slot_s, draws[0], draws[1], before.limits.power_cap_w)

@@ -1,0 +1,69 @@
+"""What does a run look like in a terminal? A progress bar, then the plan; errors in one line."""
+
+import logging
+from dataclasses import fields
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from data.readers.plan import read_plan
+from data.readers.sources import KINDS
+from flows.cluster import optimize_cluster
+from flows.params import OptimizeParams
+from flows.publish import PLAN, REPORT
+from flows.watch import listening
+from tasks.report.text import plan_tables
+from tasks.validate import Verdict
+
+
+def run_in_terminal(params: OptimizeParams) -> None:
+    """Run the main job in this process and show its plan.
+
+    Raises:
+        BadRecord, BadSource, PlanRefused, SourceUnavailable: as the flow does; nothing was written.
+    """
+    console = Console()
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)  # the error is told once, in our own words
+    bar = Progress(
+        TextColumn("{task.description:44}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("starting Prefect", total=1.0)
+
+        def show(phase: str, share: float) -> None:
+            bar.update(task, description=phase, completed=share)
+
+        with listening(show):
+            state = optimize_cluster(params, return_state=True)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, Exception):
+        raise result
+    folder = params.output / str(result).rsplit("/", 1)[-1]
+    console.print(*plan_tables(read_plan(folder / PLAN)))
+    console.print(
+        f"\nplan    {folder / PLAN}\nreport  {folder / REPORT}\nalso    {params.output / 'latest'} points there"
+    )
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Return the validator's checks as a table."""
+    table = Table(title="The plan passes every check" if verdict.passed else "The plan fails", title_justify="left")
+    for column in ("check", "", "detail"):
+        table.add_column(column)
+    for check in verdict.checks:
+        table.add_row(check.name, "[green]ok[/green]" if check.passed else "[red]failed[/red]", check.detail)
+    return table
+
+
+def list_sources() -> None:
+    """Print the kinds of sources with their fields."""
+    table = Table(title="Sources", title_justify="left")
+    for column in ("kind", "fields", "what"):
+        table.add_column(column)
+    for kind in KINDS:
+        names = [field.name for field in fields(kind) if field.name != "kind"]
+        default = next(field.default for field in fields(kind) if field.name == "kind")
+        table.add_row(str(default), ", ".join(names), (kind.__doc__ or "").splitlines()[0])
+    Console().print(table)

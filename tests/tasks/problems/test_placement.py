@@ -1,0 +1,229 @@
+"""Gangs on GPUs: the exact cost, moves that keep every rule, and actions that lead where the decision says."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.crosscheck import cross_check
+from data.schemas.cluster import Limits, Node, Snapshot
+from data.schemas.job import Job, Worker
+from data.schemas.plan import Migrate, Place
+from data.transition import apply_actions, inverse
+from qiskit_solvers.ising import energies
+from tasks.problems.migration import ordered_batches
+from tasks.problems.placement import Placement, PlacementWeights
+
+
+def random_cluster(seed: int) -> Snapshot:
+    """A small cluster of mixed models, sizes and states, filled at random."""
+    rng = np.random.default_rng(seed)
+    states = ["up", "up", "up", "up", "drained", "down"]
+    nodes = []
+    for index in range(int(rng.integers(2, 9))):
+        model, gpus = (("GB200", 4), ("H100", 8))[int(rng.integers(2))]
+        domain = f"{model}-{index // 3}" if model == "GB200" else f"dgx-{index}"
+        lost = tuple(sorted(rng.choice(gpus, int(rng.integers(0, 2)), replace=False).tolist()))
+        state = states[int(rng.integers(len(states)))]
+        nodes.append(Node(f"n{index}", model, gpus, domain, f"rack-{index // 3}", state=state, unavailable_gpus=lost))
+    free = {n.id: [g for g in range(n.gpus) if g not in n.unavailable_gpus] for n in nodes if n.state != "down"}
+    models = {n.id: n.gpu_model for n in nodes}
+    jobs = []
+    for index in range(int(rng.integers(0, 9))):
+        workers, size = int(rng.integers(1, 4)), int(rng.choice([1, 2, 4]))
+        gang = f"gang-{index // 2}" if rng.random() < 0.3 else ""
+        job = Job(
+            f"j{index}", workers, size, "pending", gang=gang, priority=float(rng.integers(1, 5)),
+            traffic_gb_per_s=float(rng.integers(0, 80)), checkpoint_gb=float(rng.integers(0, 200)),
+            movable=bool(rng.random() < 0.8),
+        )  # fmt: skip
+        if rng.random() < 0.7 and free:
+            placement = []
+            model = models[list(free)[int(rng.integers(len(free)))]]
+            for _ in range(workers):
+                fits = [name for name, left in free.items() if len(left) >= size and models[name] == model]
+                if not fits:
+                    break
+                name = fits[int(rng.integers(len(fits)))]
+                placement.append(Worker(name, tuple(free[name][:size])))
+                free[name] = free[name][size:]
+            if len(placement) == workers:
+                jobs.append(replace(job, state="running", placement=tuple(placement)))
+                continue
+            for worker in placement:
+                free[worker.node] = sorted([*free[worker.node], *worker.gpus])
+        depends = (jobs[0].id,) if jobs and rng.random() < 0.2 else ()
+        if job.gpus <= sum(n.gpus for n in nodes if n.state != "down"):
+            jobs.append(replace(job, depends_on=depends))
+    budget = int(rng.integers(0, 24))
+    snapshot = Snapshot("random", "2026-01-31T12:00:00Z", tuple(nodes), tuple(jobs), limits=Limits(None, budget))
+    assert not cross_check(snapshot)
+    return snapshot
+
+
+def plain_cost(snapshot: Snapshot, weights: PlacementWeights, before: Snapshot) -> float:
+    """The cost by its definition, from the records alone."""
+    nodes = {node.id: node for node in snapshot.nodes}
+    jobs = {job.id: job for job in snapshot.jobs}
+    gangs: dict[str, list[Job]] = {}
+    for job in snapshot.jobs:
+        gangs.setdefault(job.gang_id, []).append(job)
+    racks = Counter[str]()
+    for node in snapshot.nodes:
+        racks[node.rack] += 0 if node.state == "down" else node.gpus - len(node.unavailable_gpus)
+    cost = 0.0
+    for members in gangs.values():
+        domains, used, drained = Counter[str](), set(), 0
+        for job in members:
+            for worker in job.placement:
+                node = nodes[worker.node]
+                domains[node.nvlink_domain] += len(worker.gpus)
+                used.add(node.rack)
+                drained += len(worker.gpus) * (node.state != "up")
+        total = domains.total()
+        if total:
+            pairs = sum(a != b for a, b in combinations(list(domains.elements()), 2)) * 2 / total**2
+            traffic = sum(job.gpus * job.traffic_gb_per_s for job in members) / weights.scale_out_gb_per_s
+            needed, room = 1, sorted(racks.values(), reverse=True)
+            while sum(room[:needed]) < sum(job.gpus for job in members) and needed < len(room):
+                needed += 1
+            cost += traffic * pairs + weights.rack * max(0, len(used) - needed) + weights.drain * drained
+    capacity, free = Counter[str](), Counter[str]()
+    for node in snapshot.nodes:
+        if node.state == "up":
+            capacity[node.nvlink_domain] += node.gpus - len(node.unavailable_gpus)
+    free.update(capacity)
+    for job in snapshot.jobs:
+        for worker in job.placement:
+            if nodes[worker.node].state == "up":
+                free[nodes[worker.node].nvlink_domain] -= len(worker.gpus)
+    cost += weights.stranded * sum(free[d] * (1 - free[d] / capacity[d]) for d in capacity if capacity[d])
+    mean = np.mean([job.priority for job in snapshot.jobs]) if snapshot.jobs else 1.0
+    for old in before.jobs:
+        new = jobs[old.id]
+        if not old.placement and not new.placement:
+            cost += weights.waiting * old.gpus * float(np.clip(old.priority / mean, 0.1, 10.0))
+        moved = Counter(w.node for w in new.placement) - Counter(w.node for w in old.placement)
+        if old.placement and moved:
+            seconds = weights.restart_s + 2 * old.checkpoint_gb / weights.checkpoint_gb_per_s
+            cost += old.gpus * seconds / weights.amortisation_s
+    return cost
+
+
+@given(st.integers(0, 10**6))
+def test_the_cost_is_the_definition_s(seed: int) -> None:
+    snapshot = random_cluster(seed)
+    problem = Placement.from_snapshot(snapshot)
+    weights = PlacementWeights()
+    assert problem.cost(problem.incumbent()) == pytest.approx(plain_cost(snapshot, weights, snapshot))
+    found = problem.search(problem.incumbent(), 400, np.random.default_rng(seed)).decision
+    after = apply_actions(snapshot, problem.actions(found))
+    assert problem.cost(found) == pytest.approx(plain_cost(after, weights, snapshot))
+
+
+@given(st.integers(0, 10**6))
+def test_a_search_keeps_every_rule_and_never_ends_worse(seed: int) -> None:
+    snapshot = random_cluster(seed)
+    problem = Placement.from_snapshot(snapshot)
+    start = problem.incumbent()
+    found = problem.search(start, 400, np.random.default_rng(seed)).decision
+    assert problem.cost(found) <= problem.cost(start)
+    actions = problem.actions(found)
+    after = apply_actions(snapshot, actions)
+    assert not cross_check(after)
+    assert apply_actions(after, inverse(actions)) == snapshot
+    assert problem.bound() <= problem.cost(found) + 1e-9
+    jobs = {job.id: job for job in snapshot.jobs}
+    states = {node.id: node.state for node in snapshot.nodes}
+    moved = 0
+    for action in actions:
+        assert isinstance(action, Migrate | Place)
+        job = jobs[action.job]
+        assert job.movable
+        assert not (job.state == "pending" and job.depends_on)
+        gone = Counter(w.node for w in action.before)
+        come = Counter(w.node for w in action.after) - gone
+        assert all(states[node] == "up" for node in come)
+        moved += come.total() * job.gpus_per_worker if isinstance(action, Migrate) else 0
+    assert moved <= snapshot.limits.migration_budget_gpus
+
+
+@given(st.integers(0, 10**6))
+def test_a_window_is_exact_for_one_move_and_for_two(seed: int) -> None:
+    problem = Placement.from_snapshot(random_cluster(seed))
+    window = problem.window(problem.incumbent(), 6, np.random.default_rng(seed))
+    spins = window.ising.spins
+    for size in (0, 1, 2):
+        for made in combinations(range(spins), size):
+            string = np.ones(spins, np.int8)
+            string[list(made)] = -1
+            exact = problem.cost(window.sew(string))
+            assert energies(window.ising, string)[0] == pytest.approx(exact)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 2**16))
+def test_every_string_of_a_window_is_feasible(seed: int, bits: int) -> None:
+    snapshot = random_cluster(seed)
+    problem = Placement.from_snapshot(snapshot)
+    window = problem.window(problem.incumbent(), 8, np.random.default_rng(seed))
+    string = np.array([1 - 2 * (bits >> spin & 1) for spin in range(window.ising.spins)], np.int8)
+    sewn = window.sew(string)
+    assert not cross_check(apply_actions(snapshot, problem.actions(sewn)))
+    moved = next(figure.value for figure in problem.figures(sewn) if figure.name == "placement.moved_gpus")
+    assert moved <= snapshot.limits.migration_budget_gpus
+
+
+def test_two_spread_gangs_are_brought_home(cluster: Snapshot, rng: np.random.Generator) -> None:
+    problem = Placement.from_snapshot(cluster)
+    found = problem.search(problem.incumbent(), 5_000, rng).decision
+    after = {figure.name: figure.value for figure in problem.figures(found)}
+    assert after["placement.racks_per_gang"] == 1.0
+    assert after["placement.cross_domain_traffic_gb_per_s"] == 0.0
+    assert after["placement.waiting_gpus"] == 4.0  # "later" depends on a job that still runs
+
+
+def test_without_a_budget_nothing_that_runs_is_moved(cluster: Snapshot, rng: np.random.Generator) -> None:
+    still = replace(cluster, limits=replace(cluster.limits, migration_budget_gpus=0))
+    problem = Placement.from_snapshot(still)
+    actions = problem.actions(problem.search(problem.incumbent(), 5_000, rng).decision)
+    assert {action.kind for action in actions} == {"place"}
+
+
+def test_the_same_seed_gives_the_same_actions(cluster: Snapshot) -> None:
+    problem = Placement.from_snapshot(cluster)
+    once, again = (
+        problem.actions(problem.search(problem.incumbent(), 5_000, np.random.default_rng(1)).decision) for _ in range(2)
+    )
+    assert once == again
+
+
+def test_flagged_domains_come_first_into_windows() -> None:
+    nodes = tuple(Node(f"n{index}", "H100", 8, f"n{index}", f"rack-{index // 4}") for index in range(16))
+    jobs = tuple(Job(f"j{index}", 1, 4, "running", (Worker(f"n{index}", (0, 1, 2, 3)),)) for index in range(16))
+    snapshot = Snapshot("sixteen", "2026-01-31T12:00:00Z", nodes, jobs)
+    touched = []
+    for flagged in ((), ("n3",)):
+        problem = Placement.from_snapshot(snapshot, flagged_domains=flagged)
+        count = 0
+        for seed in range(20):
+            window = problem.window(problem.incumbent(), 4, np.random.default_rng(seed))
+            everything = window.sew(-np.ones(window.ising.spins, np.int8))
+            changed = problem.incumbent().node_of != everything.node_of
+            count += 3 in everything.node_of[changed] or 3 in problem.incumbent().node_of[changed]
+        touched.append(count)
+    assert touched[1] > touched[0]
+
+
+def test_batches_free_what_the_next_batch_takes() -> None:
+    def migration(job: str, before: str, after: str) -> Migrate:
+        return Migrate(job, (Worker(before, (0,)),), (Worker(after, (0,)),), 0, "", 0.0)
+
+    moves = [migration("c", "n2", "n3"), migration("a", "n0", "n1"), migration("b", "n1", "n2")]
+    circle = [migration("x", "m0", "m1"), migration("y", "m1", "m0")]
+    batches = {move.job: move.batch for move in ordered_batches([*reversed(moves), *circle])}
+    assert batches["c"] < batches["b"] < batches["a"]
+    assert batches["x"] == batches["y"] == 0
