@@ -16,7 +16,7 @@ class Exact:
 
     Args:
         kind: name in reports.
-        max_spins: largest model; memory and time double with each spin (20: 8 MB, 20 ms).
+        max_spins: largest model; memory and time double with each spin (20: 8 MB, 0.1 s).
         strings: how many of the lowest strings to return.
 
     Raises:

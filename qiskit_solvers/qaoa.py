@@ -30,7 +30,7 @@ class Qaoa:
         kind: name in reports.
         layers: of the circuit.
         shots: measurements.
-        max_spins: largest model; time and memory double with each spin.
+        max_spins: largest model; time and memory double with each spin (14: 0.1 s, 16: 0.3 s, 20: 5 s).
         strings: how many strings to return at most.
         deadline_s: guard against a stalled simulator, far above any honest run.
         memory_mb: how far the simulator's process may grow, MiB.
@@ -104,13 +104,15 @@ def circuit_cost(ising: Ising) -> Ising:
     The products of spins are orthogonal, so the variance is the sum of the squared coefficients.
     A constant model stays all zero, and its circuit samples uniformly.
     """
-    eased = ease_conflicts(ising)
-    largest = max(np.abs(eased.h).max(initial=0.0), np.abs(eased.J).max(initial=0.0))
-    if largest == 0.0:
-        return Ising(eased.h, eased.J)
-    h, J = eased.h / largest, eased.J / largest  # first, so that no square can overflow or vanish
-    deviation = float(np.sqrt((h**2).sum() + (J**2).sum()))
-    return Ising(h / deviation, J / deviation)
+    eased = _largest_one(ease_conflicts(_largest_one(ising)))
+    deviation = float(np.sqrt((eased.h**2).sum() + (eased.J**2).sum()))
+    return Ising(eased.h / deviation, eased.J / deviation) if deviation > 0.0 else eased
+
+
+def _largest_one(ising: Ising) -> Ising:
+    """Return the model divided by its largest coefficient, so that no sum or square overflows or vanishes."""
+    largest = max(np.abs(ising.h).max(initial=0.0), np.abs(ising.J).max(initial=0.0))
+    return Ising(ising.h / largest, ising.J / largest) if largest > 0.0 else Ising(ising.h, ising.J)
 
 
 def _midpoints(layers: int) -> Floats:

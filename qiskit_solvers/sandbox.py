@@ -10,6 +10,7 @@ together with the fork server, which sees the same (Linux; elsewhere a busy chil
 """
 
 import atexit
+import contextlib
 import os
 import select
 import signal
@@ -80,16 +81,20 @@ class _ForkServer:
     def __init__(self) -> None:
         if not hasattr(os, "fork"):
             raise SolverFailed("the sandbox needs a system that can fork")
-        self.control, far_end = socket.socketpair()
         paths = [os.path.abspath(entry or os.curdir) for entry in sys.path]  # noqa: PTH100 - entries may be archives
+        self.control, far_end = socket.socketpair()
         with far_end:
-            self.process = subprocess.Popen(  # noqa: S603 - this interpreter, our module
-                [sys.executable, "-P", "-m", "qiskit_solvers.forkserver", str(far_end.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[far_end.fileno()],
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)},
-            )
+            try:
+                self.process = subprocess.Popen(  # noqa: S603 - this interpreter, our module
+                    [sys.executable, "-P", "-m", "qiskit_solvers.forkserver", str(far_end.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[far_end.fileno()],
+                    env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)},
+                )
+            except BaseException:
+                self.control.close()
+                raise
 
     def fork(self) -> _Child:
         """Return a new child; the first one waits until Aer is loaded."""
@@ -153,7 +158,8 @@ class _Sandbox:
         return answer["value"]
 
     def prepare(self) -> None:
-        with self._lock:
+        # what goes wrong here goes wrong again in the first call, where somebody is told
+        with self._lock, contextlib.suppress(OSError, SolverFailed):
             self._running_server()
 
     def children(self) -> tuple[int, ...]:
