@@ -11,4 +11,4 @@ if [ ! -e "$guard" ]; then
 fi
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null
-squeue --version
+dpkg-query --show --showformat='${Package} ${Version}\n' slurmctld slurmd slurm-client munge

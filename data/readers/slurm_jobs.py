@@ -77,6 +77,10 @@ class _Jobs:
         self.gpus_known = nodes.gpus_known
         self.taken_s, self.assume = taken_s, assume
         self.holdings = Holdings({node.id: node.gpus for node in nodes.nodes})
+        self.largest: dict[str | None, int] = {}
+        for node in nodes.nodes:
+            for model in (None, node.gpu_model):
+                self.largest[model] = max(self.largest.get(model, 1), node.gpus)
         self.found: list[tuple[JobRow, Job]] = []
         self.blocked: dict[str, set[int]] = {}
         self.notes: Counter[str] = Counter()
@@ -216,9 +220,7 @@ class _Jobs:
 
     def _asked(self, row: JobRow) -> tuple[int, int]:
         """Return workers and GPUs of each that a pending job asks for; no GPUs for none."""
-        model = _model(row)
-        fitting = (node.gpus for node in self.nodes.values() if model in (None, node.gpu_model))
-        largest = max(fitting, default=1)
+        largest = self.largest.get(_model(row), 1)
         each = sum(entry.count for entry in parse_gpus(row.per_node))
         task = sum(entry.count for entry in parse_gpus(row.per_task))
         socket = sum(entry.count for entry in parse_gpus(row.per_socket))
@@ -251,9 +253,11 @@ class _Jobs:
     def finish(self) -> SlurmJobs:
         """Return the jobs with dependencies and relative priorities."""
         ids: dict[str, list[str]] = {}
+        alike: dict[tuple[str, str], list[tuple[int, str]]] = {}
         pending = frozenset(job.id for _, job in self.found if job.state == "pending")
         for row, job in self.found:
             ids.setdefault(str(row.number), []).append(job.id)
+            alike.setdefault((row.name, row.user), []).append((row.number, job.id))
             if row.array:
                 for name in {str(row.array), f"{row.array}_*"} - {str(row.number)}:
                     ids.setdefault(name, []).append(job.id)
@@ -265,11 +269,8 @@ class _Jobs:
             dependency = parse_dependency(row.dependency) if job.state == "pending" else parse_dependency("")
             if dependency.either:
                 self.notes["dependencies of which any one would do (?) were all taken as needed"] += 1
-            earlier = [
-                other.id
-                for before, other in (self.found if dependency.singleton else ())
-                if before.number < row.number and (before.name, before.user) == (row.name, row.user)
-            ]
+            namesakes = alike[row.name, row.user] if dependency.singleton else ()
+            earlier = [other for before, other in namesakes if before < row.number]
             needed = tuple(other for other in resolve(dependency, ids, pending, earlier) if other != job.id)
             priority = round(min(max(row.priority / middle, 0.01), 100.0), 4) if row.priority > 0 else 1.0
             jobs.append(replace(job, depends_on=needed, priority=priority))
