@@ -12,7 +12,6 @@ together with the fork server, which sees the same (Linux; elsewhere a busy chil
 import atexit
 import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -72,7 +71,14 @@ class _Child:
 
     def is_alive(self) -> bool:
         """Whether the idle child still listens: a dead one's connection has an end to read."""
-        return not select.select([self.connection], [], [], 0)[0]
+        self.connection.setblocking(False)
+        try:
+            self.connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
 
 class _ForkServer:
