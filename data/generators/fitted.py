@@ -89,7 +89,7 @@ recordings (0.67 to 0.99), as if a window lay between them."""
 
 AFFINITY_SIGMA = 2.0
 """OLMoE-1B-7B (Muennighoff et al. 2024, arXiv 2409.02060), first choices of layers 0 to 7 and 7 to 15: share of a
-source expert's tokens that go to its four largest targets; KS 0.12. Layers that are not adjacent stand for adjacent ones."""
+source expert's tokens that go to its four largest targets; KS 0.12. Distant layers stand for adjacent ones."""
 
 TOKENS_PER_REQUEST = LognormalMixture(
     weights=(0.2855, 0.6603, 0.0542),

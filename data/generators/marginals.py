@@ -61,7 +61,7 @@ class LognormalMixture:
         """Draw values, ``(count,)``."""
         part = _component(self.weights, count, rng)
         drawn = np.asarray(self.medians)[part] * np.exp(np.asarray(self.sigmas)[part] * rng.standard_normal(count))
-        return np.clip(drawn, self.lowest, self.highest)
+        return np.asarray(np.clip(drawn, self.lowest, self.highest))
 
     @property
     def mean(self) -> float:
@@ -86,7 +86,8 @@ class NormalMixture:
         """Draw values, ``(count,)``."""
         part = _component(self.weights, count, rng)
         drawn = np.asarray(self.means)[part] + np.asarray(self.sigmas)[part] * rng.standard_normal(count)
-        return np.where(rng.random(count) < self.nought, 0.0, np.clip(drawn, self.lowest, self.highest))
+        nought = rng.random(count) < self.nought
+        return np.asarray(np.where(nought, 0.0, np.clip(drawn, self.lowest, self.highest)))
 
 
 @dataclass(frozen=True, slots=True)
