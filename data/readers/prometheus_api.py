@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -135,7 +135,7 @@ class PrometheusApi:
         deadline = time.monotonic() + self.timeout_s
         body = bytearray()
         with self.client.stream("GET", address, params=parameters) as response:
-            for chunk in response.iter_bytes(1 << 16):
+            for chunk in response.iter_bytes():  # as they arrive: a fixed size would wait for the last byte of each
                 body += chunk
                 if len(body) > self.max_bytes:
                     raise self._refused(f"at most {self.max_bytes} bytes (a longer step asks for less)", "more")
@@ -164,15 +164,7 @@ def prometheus_api(
     Raises:
         ValueError: the address is no such address or holds credentials, or the variable is empty or not set.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"url: expected http(s)://host[:port][/path], got {url!r}")
-    try:
-        httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"url: expected http(s)://host[:port][/path], got {url!r}: {error}") from error
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("url: credentials do not belong in an address; give the name of a token variable")
+    parts = _address(url)
     if not (math.isfinite(timeout_s) and timeout_s > 0):
         raise ValueError(f"timeout_s: expected seconds above 0, got {timeout_s}")
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -192,6 +184,20 @@ def prometheus_api(
         verify=ssl.create_default_context(),
     ) as client:
         yield PrometheusApi(url.rstrip("/"), client, timeout_s, max_bytes)
+
+
+def _address(url: str) -> SplitResult:
+    """Return the parts of a base address; messages leave out what stands before an @."""
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        parts = SplitResult("", "", "", "", "")
+    if "@" in parts.netloc:
+        raise ValueError("url: credentials do not belong in an address; give the name of a token variable")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"url: expected http(s)://host[:port][/path], got {url.rpartition('@')[2]!r}")
+    return parts
 
 
 def _time(value: Any) -> float:
