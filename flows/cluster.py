@@ -39,8 +39,8 @@ def optimize_cluster(params: OptimizeParams) -> str:
     watch = Watch(params.guard_s, artifact_progress("ingest"))
     with run_folder(params.output) as folder:
         watch.enter("ingest", 0.0)
-        ingest = ingest_snapshot.with_options(retries=RETRIES if params.source.live else 0)
-        reading = ingest(params.source, params.limit)
+        ingest = ingest_snapshot.with_options(retries=RETRIES if params.live else 0)
+        reading = ingest(params.source, params.limit, params.topology, params.telemetry)
         watch.enter("predict", 0.05)
         forecast = predict_cluster(reading.snapshot, params.power_model, seed=params.seed)
         parts = improve(forecast.assumed(reading.snapshot), forecast, params, watch)

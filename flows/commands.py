@@ -68,6 +68,8 @@ def run(  # noqa: PLR0913  # each option is one field of the form
     output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     power_model: Annotated[Path | None, typer.Option(help="Folder of a trained power forecaster.")] = None,
     guard: Annotated[float, typer.Option(help="Seconds after which no further window is begun.")] = 900.0,
+    topology: Annotated[Path | None, typer.Option(help="A topology dump that says better where nodes stand.")] = None,
+    prometheus: Annotated[str | None, typer.Option(help="Address of a Prometheus server with DCGM's metrics.")] = None,
     sources: Annotated[bool, typer.Option("--sources", help="List the kinds of sources with their fields.")] = False,
 ) -> None:
     """Plan for a cluster and write plan.json, report.html and renderings to a new folder of OUTPUT."""
@@ -103,6 +105,8 @@ def run(  # noqa: PLR0913  # each option is one field of the form
                 "output": output,
                 "power_model": power_model,
                 "guard_s": guard,
+                "topology": topology,
+                "telemetry": None if prometheus is None else {"url": prometheus},
             }
         )
     except ValidationError as error:

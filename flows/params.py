@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.readers.sources import Source
+from data.readers.sources import Prometheus, Source
 from data.schemas.cluster import Limits
 from qiskit_solvers.anneal import Anneal
 from qiskit_solvers.exact import Exact
@@ -36,6 +36,18 @@ class OptimizeParams(BaseModel):
         title="Cluster",
         description="Where the cluster's state is read from",
         json_schema_extra={"position": 0},
+    )
+    topology: Path | None = Field(
+        default=None,
+        title="Topology dump",
+        description="Says better where nodes stand: ibnetdiscover, NetQ, Topograph, NCCL, nvidia-smi, topology.conf",
+        json_schema_extra={"position": 10},
+    )
+    telemetry: Prometheus | None = Field(
+        default=None,
+        title="Telemetry",
+        description="A Prometheus server with DCGM's metrics; empty keeps the source's series",
+        json_schema_extra={"position": 11},
     )
     nouns: tuple[Noun, ...] = Field(
         default=("placement", "power", "routing", "checkpoints"),
@@ -90,6 +102,11 @@ class OptimizeParams(BaseModel):
         description="Only a guard: a plan that met it says so",
         json_schema_extra={"position": 9},
     )
+
+    @property
+    def live(self) -> bool:
+        """Whether a service is asked, so that a retry may help."""
+        return self.source.live or self.telemetry is not None
 
     def limit(self, limits: Limits) -> Limits:
         """Return ``limits`` with what this run asks for instead."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from prefect import task
@@ -12,6 +13,7 @@ from prefect.tasks import Task
 from data.crosscheck import cross_check
 from data.errors import BadSource, SourceUnavailable
 from data.readers.reading import Reading
+from data.readers.sources import overlaid
 from data.schemas.cluster import Limits
 
 
@@ -38,14 +40,26 @@ class SnapshotSource(Protocol):
         ...
 
 
-def ingest(source: SnapshotSource, limit: Callable[[Limits], Limits]) -> Reading:
+def ingest(
+    source: SnapshotSource,
+    limit: Callable[[Limits], Limits],
+    *,
+    topology: Path | None = None,
+    telemetry: Callable[[Reading], Reading] | None = None,
+) -> Reading:
     """Return the state that ``source`` holds, under the limits that the caller asks for.
 
+    Args:
+        source: where to read from.
+        limit: returns what a plan must keep to, given what the source says.
+        topology: a dump that says better where the nodes stand.
+        telemetry: lays measured series over the state.
+
     Raises:
-        SourceUnavailable: the source does not answer.
+        SourceUnavailable: a source does not answer.
         BadSource: nothing can be planned, or the limits contradict the cluster.
     """
-    reading = source()
+    reading = overlaid(source, topology, telemetry)
     snapshot = replace(reading.snapshot, limits=limit(reading.snapshot.limits))
     wrong = tuple(contradiction.record(source.kind) for contradiction in cross_check(snapshot))
     if wrong:
@@ -66,6 +80,11 @@ def _silent(_task: Task[..., Any], _run: TaskRun, state: State) -> bool:
     retry_delay_seconds=[2, 10, 30],
     retry_jitter_factor=0.2,
 )
-def ingest_snapshot(source: SnapshotSource, limit: Callable[[Limits], Limits]) -> Reading:
+def ingest_snapshot(
+    source: SnapshotSource,
+    limit: Callable[[Limits], Limits],
+    topology: Path | None,
+    telemetry: Callable[[Reading], Reading] | None,
+) -> Reading:
     """Run :func:`ingest` as a Prefect task; the flow grants retries to live sources."""
-    return ingest(source, limit)
+    return ingest(source, limit, topology=topology, telemetry=telemetry)

@@ -1,16 +1,31 @@
-"""Which sources are there? Each a frozen dataclass of its options, tagged by kind; calling it reads."""
+"""Which sources are there? Each a frozen dataclass of its options, tagged by kind; calling it reads.
 
-from dataclasses import dataclass
+``live`` tells whether it is a service, so that a retry may help; ``folder`` is where the paths of
+checkpoints start.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, with_config
 
+from data.readers.kubernetes import read_kubernetes_files, read_kubernetes_live
+from data.readers.prometheus import read_series, with_series
 from data.readers.reading import Reading
+from data.readers.slurm import read_slurm_files, read_slurm_live
+from data.readers.slurm_nodes import Assumptions
 from data.readers.snapshot import read_snapshot
+from data.readers.topology import read_topology
+from data.readers.topology_merge import with_topology
+from data.readers.traces import read_philly
 
 FORM = ConfigDict(extra="forbid")
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+
+GpuModelName = Annotated[str | None, Field(title="GPU model", description="Where the source does not name one")]
+GpusPerNode = Annotated[int | None, Field(ge=1, title="GPUs per node", description="Where the source counts none")]
 
 
 @with_config(FORM)
@@ -19,19 +34,16 @@ class Sample:
     """A sample cluster that ships with the project."""
 
     kind: Literal["sample"] = "sample"
-    name: Annotated[
-        Literal["small", "fragmented", "over-cap"],
-        Field(title="Sample", description="Which of the shipped clusters"),
-    ] = "small"
+    name: Annotated[Literal["small", "fragmented", "over-cap"], Field(title="Sample")] = "small"
 
     @property
     def live(self) -> bool:
-        """A file; a retry does not help."""
+        """A file."""
         return False
 
     @property
     def folder(self) -> Path:
-        """Where the paths of checkpoints start."""
+        """Where the sample ships."""
         return SAMPLES / self.name
 
     def __call__(self) -> Reading:
@@ -42,19 +54,19 @@ class Sample:
 @with_config(FORM)
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A snapshot in our own JSON format."""
+    """A snapshot in our own JSON format (data/schemas/snapshot.json)."""
 
-    path: Annotated[Path, Field(title="Snapshot", description="cluster.json; its schema: data/schemas/snapshot.json")]
+    path: Annotated[Path, Field(title="Snapshot file")]
     kind: Literal["snapshot"] = "snapshot"
 
     @property
     def live(self) -> bool:
-        """A file; a retry does not help."""
+        """A file."""
         return False
 
     @property
     def folder(self) -> Path:
-        """Where the paths of checkpoints start."""
+        """The folder of the file."""
         return self.path.parent
 
     def __call__(self) -> Reading:
@@ -62,5 +74,204 @@ class SnapshotFile:
         return read_snapshot(self.path)
 
 
-Source = Annotated[Sample | SnapshotFile, Field(discriminator="kind")]
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class SlurmFiles:
+    """Files with the output of ``squeue --json`` and ``sinfo --json``, and the topology."""
+
+    squeue: Annotated[Path, Field(title="squeue --json")]
+    sinfo: Annotated[Path, Field(title="sinfo --json")]
+    topology: Annotated[Path | None, Field(title="topology.conf, or scontrol show topology")] = None
+    gpu_model: GpuModelName = None
+    gpus_per_node: GpusPerNode = None
+    partition: Annotated[str | None, Field(title="Partition", description="Only this one")] = None
+    kind: Literal["slurm-files"] = "slurm-files"
+
+    @property
+    def live(self) -> bool:
+        """Files."""
+        return False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the job list."""
+        return self.squeue.parent
+
+    def __call__(self) -> Reading:
+        """Read the files; see :func:`data.readers.slurm.read_slurm_files`."""
+        assume = Assumptions(self.gpu_model, self.gpus_per_node, partition=self.partition)
+        return read_slurm_files(self.squeue, self.sinfo, self.topology, taken_at=None, assume=assume)
+
+
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class Slurm:
+    """The Slurm that this machine's ``squeue``, ``sinfo`` and ``scontrol`` talk to."""
+
+    timeout_s: Annotated[float, Field(gt=0, title="Seconds per command")] = 60.0
+    gpu_model: GpuModelName = None
+    gpus_per_node: GpusPerNode = None
+    partition: Annotated[str | None, Field(title="Partition", description="Only this one")] = None
+    kind: Literal["slurm"] = "slurm"
+
+    @property
+    def live(self) -> bool:
+        """A service."""
+        return True
+
+    @property
+    def folder(self) -> Path:
+        """The working folder; Slurm knows no checkpoints."""
+        return Path()
+
+    def __call__(self) -> Reading:
+        """Run the commands; see :func:`data.readers.slurm.read_slurm_live`."""
+        assume = Assumptions(self.gpu_model, self.gpus_per_node, partition=self.partition)
+        return read_slurm_live(timeout_s=self.timeout_s, assume=assume)
+
+
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class KubernetesFiles:
+    """Files with the output of ``kubectl get nodes -o json`` and ``kubectl get pods -A -o json``."""
+
+    nodes: Annotated[Path, Field(title="kubectl get nodes -o json")]
+    pods: Annotated[Path, Field(title="kubectl get pods -A -o json")]
+    budgets: Annotated[Path | None, Field(title="kubectl get poddisruptionbudgets -A -o json")] = None
+    kind: Literal["kubernetes-files"] = "kubernetes-files"
+
+    @property
+    def live(self) -> bool:
+        """Files."""
+        return False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the pod list."""
+        return self.pods.parent
+
+    def __call__(self) -> Reading:
+        """Read the files; see :func:`data.readers.kubernetes.read_kubernetes_files`."""
+        return read_kubernetes_files(self.nodes, self.pods, self.budgets, taken_at=None)
+
+
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """The Kubernetes cluster of a kubeconfig context, or the one that this runs in."""
+
+    context: Annotated[str | None, Field(title="Context", description="Of the kubeconfig; empty: the current")] = None
+    timeout_s: Annotated[float, Field(gt=0, title="Seconds per answer")] = 30.0
+    kind: Literal["kubernetes"] = "kubernetes"
+
+    @property
+    def live(self) -> bool:
+        """A service."""
+        return True
+
+    @property
+    def folder(self) -> Path:
+        """The working folder; Kubernetes knows no checkpoints."""
+        return Path()
+
+    def __call__(self) -> Reading:
+        """Ask the API server; see :func:`data.readers.kubernetes.read_kubernetes_live`."""
+        return read_kubernetes_live(context=self.context, timeout_s=self.timeout_s)
+
+
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class PhillyTrace:
+    """Jobs of the Philly trace, as a first-fit scheduler would have placed them at one moment."""
+
+    path: Annotated[Path, Field(title="CSV: timestamp, duration, num_gpus, gpu_time, cluster")]
+    jobs: Annotated[int, Field(ge=1, le=100_000, title="Jobs")] = 500
+    gpus: Annotated[int, Field(ge=8, le=100_000, title="GPUs of the cluster")] = 1024
+    kind: Literal["philly"] = "philly"
+
+    @property
+    def live(self) -> bool:
+        """A file."""
+        return False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the trace."""
+        return self.path.parent
+
+    def __call__(self) -> Reading:
+        """Read the trace; see :func:`data.readers.traces.read_philly`."""
+        return read_philly(self.path, jobs=self.jobs, gpus=self.gpus)
+
+
+KINDS: tuple[type[Any], ...] = (
+    Sample,
+    SnapshotFile,
+    SlurmFiles,
+    Slurm,
+    KubernetesFiles,
+    Kubernetes,
+    PhillyTrace,
+)
+
+Source = Annotated[
+    Sample | SnapshotFile | SlurmFiles | Slurm | KubernetesFiles | Kubernetes | PhillyTrace,
+    Field(discriminator="kind"),
+]
 """Any of them, told apart by ``kind``."""
+
+
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """Measured series from a Prometheus server with DCGM's metrics, laid over any source."""
+
+    url: Annotated[str, Field(pattern=r"^https?://", title="Address", description="http://host:9090")]
+    range_s: Annotated[float, Field(gt=0, title="Seconds back")] = 3600.0
+    step_s: Annotated[float, Field(gt=0, title="Seconds between samples")] = 60.0
+    token_variable: Annotated[
+        str | None, Field(title="Token variable", description="Environment variable that holds a bearer token")
+    ] = None
+    timeout_s: Annotated[float, Field(gt=0, title="Seconds per answer")] = 30.0
+
+    def __call__(self, reading: Reading) -> Reading:
+        """Return ``reading`` with the measured series; see :func:`data.readers.prometheus.read_series`."""
+        telemetry = read_series(
+            self.url,
+            reading.snapshot.nodes,
+            range_s=self.range_s,
+            step_s=self.step_s,
+            links=reading.snapshot.links,
+            token_variable=self.token_variable,
+            timeout_s=self.timeout_s,
+        )
+        return Reading(
+            with_series(reading.snapshot, telemetry),
+            (*reading.set_aside, *telemetry.set_aside),
+            (*reading.notes, *telemetry.notes),
+        )
+
+
+def overlaid(
+    read: Callable[[], Reading], topology: Path | None, telemetry: Callable[[Reading], Reading] | None
+) -> Reading:
+    """Return what ``read`` reads, with racks and domains from a topology dump and series from a monitor.
+
+    Args:
+        read: a source.
+        topology: any dump that :func:`data.readers.topology.read_topology` knows; None leaves the source's.
+        telemetry: a monitor; None leaves the source's series.
+
+    Raises:
+        SourceUnavailable: one of the three does not answer.
+        BadSource: one of the three cannot be used.
+    """
+    reading = read()
+    if topology is not None:
+        placed = with_topology(reading.snapshot, read_topology(topology))
+        reading = replace(
+            placed,
+            set_aside=(*reading.set_aside, *placed.set_aside),
+            notes=(*reading.notes, *placed.notes),
+        )
+    return telemetry(reading) if telemetry is not None else reading
