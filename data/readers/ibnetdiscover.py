@@ -32,6 +32,7 @@ _HEAD = re.compile(r"^(vendid|devid|sysimgguid|switchguid|caguid|rtguid)=|^#|^\s
 _SWITCH_NAME = re.compile(r"^(?:MF0;)?([^:;]+)(?::.*)?$")
 _MAKERS = re.compile(r"Mellanox|ConnectX|NVIDIA|Technologies|HFI|OmniPath", re.IGNORECASE)
 _MAX_LINE = 2_000
+_MAX_RAILS = 64  # one name on more leaves than this is no host, and says nothing about which belong together
 _NOBODY = frozenset({"localhost", "ubuntu", "debian", "centos", "(none)"})
 
 
@@ -170,7 +171,8 @@ def _racks(leaves_of: dict[str, set[str]]) -> dict[str, str]:
     for host, leaves in leaves_of.items():
         for leaf in leaves:
             hosts_of[leaf].add(host)
-    neighbours = sorted({(a, b) for leaves in leaves_of.values() for a in leaves for b in leaves if a < b})
+    railed = [leaves for leaves in leaves_of.values() if len(leaves) <= _MAX_RAILS]
+    neighbours = sorted({(a, b) for leaves in railed for a in leaves for b in leaves if a < b})
     pairs = [
         (a, b) for a, b in neighbours if 2 * len(hosts_of[a] & hosts_of[b]) >= min(len(hosts_of[a]), len(hosts_of[b]))
     ]

@@ -1,6 +1,6 @@
 """What did NCCL see inside one machine? Its topology XML (NCCL_TOPO_DUMP_FILE) and its graph XML."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from data.errors import BadRecord, BadSource
 from data.readers.dump import Dump, is_id, shown
@@ -26,7 +26,7 @@ class _Seen:
     gpus: dict[str, str] = field(default_factory=dict)
     sm: dict[str, int] = field(default_factory=dict)
     nvlinks: list[tuple[str, str, str, int]] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
+    links: dict[str, Link] = field(default_factory=dict)
     bad: list[BadRecord] = field(default_factory=list)
 
 
@@ -57,14 +57,13 @@ def read_nccl_topology(dump: Dump, node: str) -> Topology:
         raise BadSource(dump.name, seen.bad)
     domain, switch_gb_per_s, notes = _nvlink(seen, node)
     if switch_gb_per_s > 0:
-        switch = Link(f"{node}:nvlink", node, f"{node}:nvswitch", bandwidth_gb_per_s=switch_gb_per_s, kind="nvlink")
-        seen.links.append(switch)
+        seen.links["nvlink"] = Link(f"{node}:nvlink", node, f"{node}:nvswitch", switch_gb_per_s, kind="nvlink")
     return Topology(
         source=dump.name,
         format="NCCL topology",
         scope="machine",
         nodes=(TopologyNode(id=node, gpus=len(seen.gpus), nvlink_domain=domain),),
-        links=tuple(seen.links),
+        links=tuple(seen.links.values()),
         set_aside=tuple(seen.bad),
         notes=(f"the dump names no machine: taken for {node}", *notes),
     )
@@ -144,19 +143,19 @@ def _note_nvlink(dump: Dump, nvlink: Element, pci: Element | None, seen: _Seen) 
 def _note_net(dump: Dump, net: Element, pci: Element | None, node: str, seen: _Seen) -> None:
     name, speed = net.attributes.get("name", ""), net.attributes.get("speed", "")
     identifier = f"{node}:{name}"
-    if any(link.id == identifier for link in seen.links):
+    if identifier in seen.links:
         identifier += f":{net.attributes.get('port', '')}"
     usable = speed.isdecimal() and len(speed) < 9 and int(speed) > 0
-    if not (name and usable and is_id(identifier)) or any(link.id == identifier for link in seen.links):
+    if not (name and usable and is_id(identifier)) or identifier in seen.links:
         seen.bad.append(dump.bad_line(net.line, "a new name and a speed in Mbit/s", net.attributes))
         return
     device_class = pci.attributes.get("class", "") if pci else ""
+    link = Link(identifier, node, "fabric", int(speed) / _MBIT_PER_GB)
     if device_class.startswith("0x0207"):
-        seen.links.append(Link(identifier, node, "fabric", int(speed) / _MBIT_PER_GB, kind="infiniband"))
+        link = replace(link, kind="infiniband")
     elif device_class.startswith("0x0200") or name.startswith("eth"):
-        seen.links.append(Link(identifier, node, "fabric", int(speed) / _MBIT_PER_GB, kind="ethernet"))
-    else:
-        seen.links.append(Link(identifier, node, "fabric", int(speed) / _MBIT_PER_GB))
+        link = replace(link, kind="ethernet")
+    seen.links[identifier] = link
 
 
 def _nvlink(seen: _Seen, node: str) -> tuple[str | None, float, list[str]]:

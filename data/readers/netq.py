@@ -78,15 +78,17 @@ def read_topology_graph(dump: Dump, document: Any) -> Topology:
     """
     bad: list[BadRecord] = []
     names: dict[str, str] = {}
+    taken: set[str] = set()
     tier_of: dict[str, int] = {}
     cables: list[tuple[str, str, int]] = []
     for path, record in _records(document):
         for where, device in _devices(record.get("nodes"), f"{path}.nodes"):
             identifier, name, tier = device.get("id"), device.get("name"), device.get("tier")
-            if not isinstance(identifier, str) or not is_id(name) or identifier in names or name in names.values():
+            if not isinstance(identifier, str) or not is_id(name) or identifier in names or name in taken:
                 bad.append(BadRecord(f"{dump.name}: {where}", "an id and a name, each used once", shown(device)))
                 continue
-            names[identifier] = str(name)
+            names[identifier] = name
+            taken.add(name)
             if device.get("device_type") == "switch":
                 tier_of[identifier] = tier if type(tier) is int else 0
         for where, link in _items(record.get("links"), f"{path}.links"):

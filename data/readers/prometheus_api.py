@@ -5,18 +5,23 @@ import math
 import os
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import BadRecord, BadSource, SourceUnavailable
 
 MAX_RESPONSE_BYTES = 256 << 20
 """About 100,000 series of 100 samples; more than that needs a longer step."""
+
+MAX_TIME_S = 1e11
+"""Later than this is no time in Unix seconds, but perhaps one in milliseconds."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _TOO_MANY = 429
@@ -24,10 +29,11 @@ _TOO_MANY = 429
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One series of an answer: labels, and (Unix seconds, value as text) samples in time order."""
+    """One series of an answer: labels, times in Unix seconds and values, each ``(samples,)``; NaN is no number."""
 
     labels: dict[str, str]
-    samples: tuple[tuple[float, str], ...]
+    times_s: NDArray[np.float64]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +87,7 @@ class PrometheusApi:
             now = float(document["data"]["result"][1])
         except (KeyError, IndexError, TypeError, ValueError):
             raise self._refused("the server's time", document.get("data")) from None
-        if not 0 <= now <= 1e11:
+        if not 0 <= now <= MAX_TIME_S:
             raise self._refused("a time in Unix seconds", now)
         return now
 
@@ -95,14 +101,14 @@ class PrometheusApi:
         bad: list[BadRecord] = []
         for index, result in enumerate(results):
             try:
-                pairs = result["values"] if kind == "matrix" else [result["value"]]
-                samples = tuple((_time(moment), _text(value)) for moment, value in pairs)
-                labels = {_text(label): _text(value) for label, value in result["metric"].items()}
-            except (KeyError, TypeError, ValueError, AttributeError):
+                times_s, values = _samples(result["values"] if kind == "matrix" else [result["value"]])
+                labels = dict(result["metric"].items())
+                _require(labels.values(), str)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 path = f"{self.url}: {parameters['query']}: result[{index}]"
                 bad.append(BadRecord(path, "labels and [time, text] samples", repr(result)[:120]))
             else:
-                series.append(Series(labels, samples))
+                series.append(Series(labels, times_s, values))
         warnings = document.get("warnings")
         said = tuple(str(warning)[:300] for warning in warnings) if isinstance(warnings, list) else ()
         return Answer(tuple(series), tuple(bad), said)
@@ -200,16 +206,27 @@ def _address(url: str) -> SplitResult:
     return parts
 
 
-def _time(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e11:
-        raise ValueError("not a time in Unix seconds")
-    return float(value)
+def _samples(pairs: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times and values of ``[seconds, "number"]`` pairs, as arrays since there are millions of them."""
+    moments, texts = zip(*pairs, strict=True) if pairs else ((), ())
+    _require(moments, int, float)
+    _require(texts, str)
+    times_s = np.array(moments, dtype=np.float64)
+    if not np.all((times_s >= 0) & (times_s <= MAX_TIME_S)):
+        raise ValueError("not times in Unix seconds")
+    return times_s, np.array([_number(text) for text in texts], dtype=np.float64)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not text")
-    return value
+def _require(values: Iterable[Any], *types: type) -> None:
+    if not set(map(type, values)) <= set(types):
+        raise TypeError(f"not of {types}")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _is_certificate_error(error: BaseException | None) -> bool:

@@ -121,7 +121,9 @@ def gather(api: PrometheusApi, metric: Metric, names: HostNames, window: Window)
         if part is None:
             nameless += 1
             continue
-        values, blank = on_grid(series.samples, start_s=start_s, step_s=window.step_s, count=count, blank=metric.blank)
+        values, blank = on_grid(
+            series.times_s, series.values, start_s=start_s, step_s=window.step_s, count=count, blank=metric.blank
+        )
         if metric.counter:
             values = rates(values, step_s=window.step_s, most=window.carry)
         values = values * metric.scale

@@ -1,7 +1,6 @@
 """How do scraped samples become equally spaced series? Grid, rates of counters, short gaps."""
 
 import itertools
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,32 +11,25 @@ Samples = NDArray[np.float64]
 
 
 def on_grid(
-    samples: Iterable[tuple[float, str]], *, start_s: float, step_s: float, count: int, blank: float
+    times_s: Samples, values: Samples, *, start_s: float, step_s: float, count: int, blank: float
 ) -> tuple[Samples, int]:
-    """Return the samples on the grid ``start_s + i * step_s``, and how many had no value.
+    """Return the samples on the grid ``start_s + i * step_s``, ``(count,)``, and how many had no value.
 
     Args:
-        samples: Unix seconds and the value as text.
+        times_s: Unix seconds, ``(scraped,)``.
+        values: one for each, ``(scraped,)``.
         start_s: time of the first step, Unix seconds.
         step_s: length of a step.
         count: steps.
-        blank: values from here on stand for "no value", as do NaN, infinities and text that is no number.
+        blank: values from here on stand for "no value", as do NaN and infinities.
     """
-    values = np.full(count, np.nan)
-    without = 0
-    for moment, text in samples:
-        step = round((moment - start_s) / step_s)
-        if not 0 <= step < count or abs(start_s + step * step_s - moment) > 0.25 * step_s:
-            continue  # not asked for
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value) and value < blank:
-            values[step] = value
-        else:
-            without += 1
-    return values, without
+    grid = np.full(count, np.nan)
+    places = (times_s - start_s) / step_s
+    steps = np.rint(places)
+    asked = (steps >= 0) & (steps < count) & (np.abs(steps - places) <= 0.25)
+    known = asked & np.isfinite(values) & (values < blank)
+    grid[steps[known].astype(np.intp)] = values[known]
+    return grid, int(np.count_nonzero(asked & ~known))
 
 
 def rates(counter: Samples, *, step_s: float, most: int) -> Samples:

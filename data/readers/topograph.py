@@ -43,7 +43,10 @@ def read_topograph(dump: Dump) -> Topology:
                 bad.append(BadRecord(f"{path}.{field}", "a name without spaces", shown(value)))
         inner |= {sub_domain} if sub_domain else set()
         for position, expression in enumerate(block["nodes"]):
-            for name in _expanded(expression, f"{path}.nodes[{position}]", bad, MAX_NODES - len(nodes)):
+            names = _expanded(expression, f"{path}.nodes[{position}]", bad)
+            if len(nodes) + len(names) > MAX_NODES:
+                raise dump.refused(f"at most {MAX_NODES} nodes", f"more at blocks[{index}].nodes[{position}]")
+            for name in names:
                 if name in nodes or not is_id(name):
                     bad.append(BadRecord(f"{path}.nodes[{position}]", "a node that no other block has", shown(name)))
                 else:
@@ -98,16 +101,15 @@ def _annotation(block: dict[Any, Any], last: str) -> str | None:
     return None
 
 
-def _expanded(expression: Any, path: str, bad: list[BadRecord], room: int) -> tuple[str, ...]:
+def _expanded(expression: Any, path: str, bad: list[BadRecord]) -> tuple[str, ...]:
     """Return the names that ``node[0001-0009,0012]`` stands for."""
+    names: tuple[str, ...] = ()
     try:
         names = expand_hostlist(expression) if isinstance(expression, str) else ()
     except ValueError as error:
         bad.append(BadRecord(path, "a name or a range such as node[0001-0018]", shown(str(error))))
-        return ()
-    if not 0 < len(names) <= room:
-        bad.append(BadRecord(path, f"1 to {room} node names ({MAX_NODES} in all)", shown(expression)))
-        return ()
+    else:
+        bad += [] if names else [BadRecord(path, "a name or a range such as node[0001-0018]", shown(expression))]
     return names
 
 

@@ -24,7 +24,7 @@ KNOWN = (
     "a Topograph model in YAML, or Slurm's topology.conf"
 )
 
-_SLURM = re.compile(r"^\s*(SwitchName|BlockName)\s*=", re.IGNORECASE | re.MULTILINE)
+_SLURM = re.compile(r"^[ \t]*(SwitchName|BlockName)[ \t]*=", re.IGNORECASE | re.MULTILINE)
 
 
 def read_topology(path: Path, *, node: str | None = None) -> Topology:

@@ -6,7 +6,7 @@ from xml.parsers import expat
 
 from data.readers.dump import Dump
 
-MAX_CHARACTERS = 16 << 20
+MAX_CHARACTERS = 4 << 20
 MAX_DEPTH = 64
 
 

@@ -223,6 +223,8 @@ def test_warnings_of_the_server_and_malformed_series_come_with_the_answer(servin
     }
     with serving(always((200, {}, json.dumps(document).encode()))) as url, prometheus_api(url) as api:
         answer = api.instant("up")
-    assert [(series.labels, series.samples) for series in answer.series] == [({"a": "b"}, ((1.5, "2"),))]
+    assert [(one.labels, one.times_s.tolist(), one.values.tolist()) for one in answer.series] == [
+        ({"a": "b"}, [1.5], [2.0])
+    ]
     assert len(answer.set_aside) == 2
     assert answer.warnings == ("a store is missing",)

@@ -243,3 +243,15 @@ def test_a_cut_or_altered_file_raises_nothing_but_our_errors(
         return
     assert topology.nodes
     assert all(isinstance(record, BadRecord) for record in topology.set_aside)
+
+
+def test_a_model_of_more_nodes_than_any_cluster_has_is_refused(tmp_path: Path) -> None:
+    assert "at most 200000 nodes" in refusal(tmp_path, "blocks:\n- switch: s\n  nodes: ['n[1-300000]']\n")
+
+
+def test_files_made_to_be_slow_are_not(tmp_path: Path) -> None:
+    ports = "\n".join(f'[{i}]\t"S-{i:x}"[1]\t# "MF0;leaf{i}:M/U1" lid 1 4xNDR' for i in range(3_000))
+    everywhere = f'vendid=0x1\nCa\t3000 "H-ff"\t# "host mlx5_0"\n{ports}\n'
+    assert len(read_topology(written(tmp_path, everywhere)).nodes) == 1
+    assert "text that starts with 'x'" in refusal(tmp_path, "\n" * 300_000 + "x")
+    assert "at most 2000 characters" in refusal(tmp_path, "vendid=0x1\n" + '"#' * 200_000)
