@@ -255,3 +255,19 @@ def test_files_made_to_be_slow_are_not(tmp_path: Path) -> None:
     assert len(read_topology(written(tmp_path, everywhere)).nodes) == 1
     assert "text that starts with 'x'" in refusal(tmp_path, "\n" * 300_000 + "x")
     assert "at most 2000 characters" in refusal(tmp_path, "vendid=0x1\n" + '"#' * 200_000)
+
+
+def test_a_document_type_is_refused_even_without_entities(tmp_path: Path) -> None:
+    assert "DOCTYPE" in refusal(tmp_path, '<!DOCTYPE system SYSTEM "file:///etc/passwd"><system version="1"/>')
+
+
+def test_a_host_that_hangs_on_two_racks_does_not_make_them_one(tmp_path: Path) -> None:
+    lines = ["vendid=0x2c9"]
+    for rack in (1, 2):
+        lines.append(f'Switch\t65 "S-{rack}"\t# "MF0;leaf-{rack}:M/U1" enhanced port 0 lid {rack} lmc 0')
+        lines += [f'[{i}]\t"H-{rack}{i}"[1]() \t# "n{rack}{i} mlx5_0" lid 9 4xNDR' for i in range(1, 6)]
+        lines.append(f'[9]\t"H-f{rack}"[1]() \t# "bridge mlx5_{rack}" lid 9 4xNDR')
+    topology = read_topology(written(tmp_path, "\n".join(lines)))
+    assert {node.id: node.rack for node in topology.nodes if node.id != "bridge"} == {
+        f"n{rack}{i}": f"leaf-{rack}" for rack in (1, 2) for i in range(1, 6)
+    }
