@@ -1,0 +1,122 @@
+"""What does a schedule change, and why? The actions from the schedule in force to another, in plain words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.schemas.plan import Action, Recap, Start
+from tasks.problems.power_board import Floats, Ints, Work, draws
+from tasks.problems.power_tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What the snapshot says of a job's cap and start, as an action's ``before`` must say it."""
+
+    job: str
+    cap_w: float | None
+    start_s: float | None
+    slot: int
+
+
+def actions(
+    jobs: tuple[InForce, ...],
+    tables: Tables,
+    work: Work,
+    before: tuple[Ints, Ints],
+    after: tuple[Ints, Ints],
+    slots: int,
+    slot_s: float,
+    overload_weight: float,
+) -> tuple[Action, ...]:
+    """Return recaps and starts, job by job; the gains add up to what the cost falls by.
+
+    Args:
+        jobs: what is in force, ``(jobs,)``.
+        tables: the snapshot as arrays.
+        work: what the jobs ask for.
+        before: start and level to count gains from, each ``(jobs,)``.
+        after: start and level wanted, each ``(jobs,)``.
+        slots: of the horizon.
+        slot_s: length of one.
+        overload_weight: cost of one mW above the cap during one slot.
+    """
+    relief = _relief(tables, work, before, after, slots, overload_weight)
+    made: list[Action] = []
+    for j, job in enumerate(jobs):
+        (at, now), (start, level) = (int(before[0][j]), int(before[1][j])), (int(after[0][j]), int(after[1][j]))
+        if level != now:
+            shared = relief[j] if work.draw[j, level] < work.draw[j, now] or start == at else 0.0
+            made.append(
+                Recap(
+                    job=job.job,
+                    before=job.cap_w,
+                    after=_cap(tables, j, level),
+                    reason=_recap_reason(tables, j, now, level, shared > 0),
+                    gain=float(work.own[j, now] - work.own[j, level] + shared),
+                )
+            )
+            relief[j] -= shared
+        if start != (job.slot if tables.running[j] == 0 else start):
+            made.append(
+                Start(
+                    job=job.job,
+                    before=job.start_s,
+                    after=None if start == slots else start * slot_s,
+                    reason=_start_reason(at, start, slots, slot_s, relief[j] > 0),
+                    gain=float(work.delay[j] * (at - start) + relief[j]),
+                )
+            )
+    return tuple(made)
+
+
+def _cap(tables: Tables, job: int, level: int) -> float | None:
+    """Return the cap in watts; the last level of a job on unlike nodes can only be said as no cap."""
+    if tables.mixed[job] and level == tables.levels[job] - 1:
+        return None
+    return float(tables.cap_w[job, level])
+
+
+def _relief(
+    tables: Tables, work: Work, before: tuple[Ints, Ints], after: tuple[Ints, Ints], slots: int, weight: float
+) -> Floats:
+    """Return the cost of overload that each job's change saves, by how far it lowers the slots above the cap."""
+    count = before[0].size
+    drawn = [draws(work, slots, *schedule) for schedule in (before, after)]
+    above = [np.maximum(0, draw - tables.headroom_mw) for draw in drawn]
+    saved = weight * float(above[0].sum() - above[1].sum())
+    index = np.arange(count)
+    over = np.concatenate(([0], np.cumsum(above[0] > above[1])))  # relieved slots before each
+    share = np.zeros(count)
+    for (start, level), sign in ((before, 1), (after, -1)):
+        end = np.minimum(slots, start + work.duration[index, level])
+        share += sign * work.draw[index, level] * (over[end] - over[np.minimum(slots, start)])
+    changed = (before[0] != after[0]) | (before[1] != after[1])
+    share = np.where(changed, np.maximum(0.0, share), 0.0)
+    total = float(share.sum())
+    return share * (saved / total) if total > 0 else share
+
+
+def _recap_reason(tables: Tables, job: int, now: int, level: int, relieves: bool) -> str:
+    watts = (tables.draw_mw[job, now] - tables.draw_mw[job, level]) / 1e6
+    speed = 100 * tables.speed[job, level]
+    if watts > 0:
+        why = "brings the cluster closer to its power cap" if relieves else "leaves that power to others or unused"
+        return f"draws {watts:.2f} kW less and runs at {speed:.0f} % of full speed: {why}"
+    if watts < 0:
+        return f"there is room for {-watts:.2f} kW more: runs at {speed:.0f} % of full speed"
+    return f"draws the same and runs at {speed:.0f} % of full speed"
+
+
+def _start_reason(at: int, start: int, slots: int, slot_s: float, relieves: bool) -> str:
+    if start == slots:
+        return "put off to bring the cluster under its power cap" if relieves else "no room for it within the horizon"
+    if at == start:
+        return "its planned start was not possible: GPUs were missing or a dependency had not ended"
+    if at == slots:
+        return f"GPUs and power are there from {start * slot_s / 60:.0f} min on"
+    minutes = abs(at - start) * slot_s / 60
+    if start < at:
+        return f"GPUs and power are there {minutes:.0f} min earlier"
+    why = "brings the cluster under its power cap" if relieves else "makes room for jobs to which it matters more"
+    return f"{minutes:.0f} min later: {why}"

@@ -1,0 +1,258 @@
+"""Where does a job fit? The compiled board on which the power noun keeps a schedule.
+
+What is left on the board never becomes negative by a fit, so a schedule that keeps its limits goes on keeping them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+class Work(NamedTuple):
+    """What the jobs ask for; columns are cap levels, dependencies are rows of neighbours behind offsets."""
+
+    levels: Ints  # (jobs,)
+    duration: Ints  # (jobs, columns) slots
+    draw: Ints  # (jobs, columns) mW above idle
+    own: Floats  # (jobs, columns) cost if it starts at slot 0
+    delay: Floats  # (jobs,) cost of each slot of delay
+    earliest: Ints  # (jobs,)
+    running: Ints  # (jobs,) 1 where the start is fixed
+    needs: Ints  # (jobs,) GPUs
+    pool: Ints  # (jobs,) row of Board.free
+    before_first: Ints  # (jobs + 1,)
+    before: Ints  # (edges,) jobs that must end first
+    after_first: Ints  # (jobs + 1,)
+    after: Ints  # (edges,) jobs that wait
+
+
+class Board(NamedTuple):
+    """A schedule, and what it leaves in each slot; a start at the number of slots means not scheduled."""
+
+    start: Ints  # (jobs,)
+    level: Ints  # (jobs,)
+    room: Ints  # (slots,) mW
+    free: Ints  # (pools + 1, slots) GPUs, the last row over all models
+    off: Ints  # (jobs,) 1 while a job is off the board
+    power_price: Floats  # (slots + 1,) price of one mW during all slots before
+    gpu_price: Floats  # (pools + 1, slots + 1) price of one GPU during all slots before
+
+
+def draws(work: Work, slots: int, start: Ints, level: Ints) -> Ints:
+    """Return what jobs draw above idle in each slot, ``(slots,)`` mW."""
+    jobs = np.arange(start.size)
+    steps = np.zeros(slots + 1, np.int64)
+    np.add.at(steps, start, work.draw[jobs, level])
+    np.subtract.at(steps, np.minimum(slots, start + work.duration[jobs, level]), work.draw[jobs, level])
+    return np.cumsum(steps[:-1])
+
+
+def laid_out(work: Work, headroom: int, usable: Ints, slots: int, start: Ints, level: Ints) -> Board:
+    """Return the board of a schedule; room is negative where it is above the cap.
+
+    Args:
+        work: the jobs.
+        headroom: mW that jobs may draw.
+        usable: GPUs of each model, and of all, ``(pools + 1,)``.
+        slots: of the horizon.
+        start: ``(jobs,)``.
+        level: ``(jobs,)``.
+    """
+    jobs = np.arange(start.size)
+    steps = np.zeros((usable.size, slots + 1), np.int64)
+    np.add.at(steps, (work.pool, start), work.needs)
+    np.subtract.at(steps, (work.pool, np.minimum(slots, start + work.duration[jobs, level])), work.needs)
+    used = np.cumsum(steps[:, :-1], axis=1)
+    used[-1] = used.sum(axis=0)
+    return Board(
+        start=start.copy(),
+        level=level.copy(),
+        room=headroom - draws(work, slots, start, level),
+        free=usable[:, None] - used,
+        off=np.zeros(start.size, np.int64),
+        power_price=np.zeros(slots + 1),
+        gpu_price=np.zeros((usable.size, slots + 1)),
+    )
+
+
+def copied(board: Board) -> Board:
+    """Return a board of its own; prices, which no move changes, are shared."""
+    return Board(
+        start=board.start.copy(),
+        level=board.level.copy(),
+        room=board.room.copy(),
+        free=board.free.copy(),
+        off=board.off.copy(),
+        power_price=board.power_price,
+        gpu_price=board.gpu_price,
+    )
+
+
+@njit(cache=True)
+def shift(job: int, sign: int, work: Work, board: Board) -> None:
+    """Take the resources of ``job`` (sign -1) or give them back (sign 1)."""
+    slots = board.room.size
+    start = board.start[job]
+    end = min(slots, start + work.duration[job, board.level[job]])
+    draw = sign * work.draw[job, board.level[job]]
+    needs = sign * work.needs[job]
+    pool = work.pool[job]
+    total = board.free.shape[0] - 1
+    for t in range(start, end):
+        board.room[t] += draw
+        board.free[total, t] += needs
+    if pool != total:
+        for t in range(start, end):
+            board.free[pool, t] += needs
+
+
+@njit(cache=True)
+def lower_end(job: int, work: Work, board: Board) -> int:
+    """Return the first slot at which ``job`` may start: all before it have ended, or never start."""
+    slots = board.room.size
+    lower = work.earliest[job]
+    for e in range(work.before_first[job], work.before_first[job + 1]):
+        other = work.before[e]
+        lower = max(lower, min(slots, board.start[other] + work.duration[other, board.level[other]]))
+    return int(lower)
+
+
+@njit(cache=True)
+def upper_end(job: int, work: Work, board: Board) -> int:
+    """Return the slot by which ``job`` must have ended; the number of slots where nothing waits for it."""
+    upper = board.room.size
+    for e in range(work.after_first[job], work.after_first[job + 1]):
+        other = work.after[e]
+        if not board.off[other]:
+            upper = min(upper, board.start[other])
+    return int(upper)
+
+
+@njit(cache=True)
+def first_fit(job: int, level: int, lower: int, latest: int, work: Work, board: Board) -> int:
+    """Return the first start in ``lower..latest`` at which ``job`` fits, or -1; ``latest`` is below the slots."""
+    slots = board.room.size
+    duration, draw, needs = work.duration[job, level], work.draw[job, level], work.needs[job]
+    pool, total = work.pool[job], board.free.shape[0] - 1
+    first = lower
+    t = lower
+    while first <= latest:
+        if t == slots or t - first == duration:
+            return first
+        if board.room[t] < draw or board.free[pool, t] < needs or board.free[total, t] < needs:
+            first = t + 1
+        t += 1
+    return -1
+
+
+@njit(cache=True)
+def priced(job: int, start: int, level: int, work: Work, board: Board) -> float:
+    """Return the price of the power and GPUs that ``job`` would take."""
+    end = min(board.room.size, start + work.duration[job, level])
+    pool, total = work.pool[job], board.free.shape[0] - 1
+    gpu = board.gpu_price[total, end] - board.gpu_price[total, start]
+    if pool != total:
+        gpu += board.gpu_price[pool, end] - board.gpu_price[pool, start]
+    power = board.power_price[end] - board.power_price[start]
+    return float(work.draw[job, level] * power + work.needs[job] * gpu)
+
+
+@njit(cache=True)
+def cheapest(job: int, low: int, high: int, pull: float, work: Work, board: Board) -> tuple[int, int, float]:
+    """Return start, level and cost of the cheapest fit among levels ``low..high``; start is -1 without one.
+
+    Each level is tried at the earliest start that fits; ``pull`` times the price of what it takes there
+    counts in the choice, and not in the cost.
+    """
+    slots = board.room.size
+    running = work.running[job]
+    lower = 0 if running else lower_end(job, work, board)
+    upper = upper_end(job, work, board)
+    delay = work.delay[job]
+    best, best_start, best_level = np.inf, -1, -1
+    for level in range(high, low - 1, -1):
+        own = work.own[job, level]
+        if not own + delay * lower < best:
+            continue
+        latest = 0 if running else slots - 1
+        if upper < slots:
+            latest = min(latest, upper - work.duration[job, level])
+        if best < np.inf:
+            latest = min(latest, int(min(float(slots), (best - own) / delay)))
+        start = first_fit(job, level, lower, latest, work, board)
+        if start >= 0:
+            cost = own + delay * start
+            if pull > 0.0:
+                cost += pull * priced(job, start, level, work, board)
+            if cost < best:
+                best, best_start, best_level = cost, start, level
+    if not running and upper == slots:
+        for level in range(high, low - 1, -1):
+            if work.own[job, level] + delay * slots < best:
+                best, best_start, best_level = work.own[job, level] + delay * slots, slots, level
+    if best_start < 0:
+        return -1, -1, np.inf
+    return best_start, best_level, work.own[job, best_level] + delay * best_start
+
+
+@njit(cache=True)
+def build(order: Ints, ceiling: float, pull: float, work: Work, board: Board) -> None:
+    """Put the waiting jobs of ``order``, which are off the board, back one after another, each where it is cheapest.
+
+    Args:
+        order: jobs, each after all that it waits for.
+        ceiling: levels used, as a share of those that a job has.
+        pull: how much prices count.
+        work: the jobs.
+        board: changed in place.
+    """
+    for job in order:
+        high = max(0, int(ceiling * work.levels[job]) - 1)
+        board.start[job], board.level[job], _ = cheapest(job, 0, high, pull, work, board)
+        board.off[job] = 0
+        shift(job, -1, work, board)
+
+
+@njit(cache=True)
+def put_off(order: Ints, wanted: Ints, work: Work, board: Board) -> None:
+    """Put the jobs of ``order`` back at their own level, at the first fit not before ``wanted``.
+
+    Args:
+        order: jobs off the board, each after all that it waits for.
+        wanted: slot before which a job does not start, ``(jobs,)``.
+        work: the jobs.
+        board: changed in place.
+    """
+    slots = board.room.size
+    for job in order:
+        lower = max(wanted[job], lower_end(job, work, board))
+        start = first_fit(job, board.level[job], lower, slots - 1, work, board)
+        board.start[job] = start if start >= 0 else slots
+        board.off[job] = 0
+        shift(job, -1, work, board)
+
+
+@njit(cache=True)
+def settle(start: Ints, level: Ints, work: Work, board: Board) -> None:
+    """Return jobs to the given start and level, or level, wherever that costs nothing and still fits."""
+    slots = board.room.size
+    for job in range(start.size):
+        now, at = board.level[job], board.start[job]
+        if now == level[job] and at == start[job]:
+            continue
+        shift(job, 1, work, board)
+        upper, lower = upper_end(job, work, board), lower_end(job, work, board)
+        for wanted in (start[job], at):
+            more = work.own[job, level[job]] - work.own[job, now] + work.delay[job] * (wanted - at)
+            end = wanted + work.duration[job, level[job]]
+            if more > 0.0 or (wanted < lower and not work.running[job]) or (upper < slots and end > upper):
+                continue
+            if wanted == slots or first_fit(job, level[job], wanted, wanted, work, board) == wanted:
+                board.start[job], board.level[job] = wanted, level[job]
+                break
+        shift(job, -1, work, board)

@@ -1,0 +1,196 @@
+"""Which schedule does the classical search return? Relief first, then the best of a few lists, then annealing."""
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+from numba import njit
+
+from tasks.problems.power_anneal import anneal
+from tasks.problems.power_board import Board, Floats, Ints, Work, build, copied, shift
+from tasks.problems.power_bound import ascend, earliest_starts
+
+CEILINGS = (1.0, 0.75, 0.5)
+"""Shares of the cap levels that a list may use: a low ceiling lets more jobs run beside one another."""
+
+HOT, COLD = 10.0, 0.2
+"""First and last temperature, in mean costs of one slot of delay."""
+
+PRICE_STEPS = 100
+"""Steps on prices at most; a step counts one evaluation per job."""
+
+
+def search(
+    work: Work,
+    board: Board,
+    cost: Callable[[Ints, Ints], float],
+    weight: float,
+    limits: tuple[int, Ints],
+    evaluations: int,
+    rng: np.random.Generator,
+) -> tuple[Ints, Ints, int, int]:
+    """Return start and level of the cheapest schedule found, evaluations made, and improvements of the best.
+
+    Args:
+        work: the jobs, at least one.
+        board: the schedule to begin with; its room is negative where it is above the cap.
+        cost: exact cost of start and level.
+        weight: cost of one mW above the cap during one slot.
+        limits: mW that jobs may draw, and usable GPUs ``(pools + 1,)``.
+        evaluations: fits of one job at one level that may be looked for.
+        rng: seeds the annealing.
+    """
+    begin, lowest = board, cost(board.start, board.level)
+    base, spent = relieved(work, board, weight)
+    one_list = int(work.levels[work.running == 0].sum())
+    improved = 0
+
+    def consider(candidate: Board) -> None:
+        nonlocal begin, lowest, improved
+        reached = cost(candidate.start, candidate.level)
+        if reached < lowest - 1e-9:
+            begin, lowest, improved = candidate, reached, improved + 1
+
+    if spent or not one_list:
+        consider(base._replace(off=np.zeros_like(base.off)))
+    for pull in (0.0, 1.0):
+        if pull:
+            steps = min(PRICE_STEPS, evaluations // (8 * work.levels.size))
+            if not steps or not one_list:
+                break
+            power_price, gpu_price = prices(work, board, limits, weight, lowest, steps)[1:]
+            base = base._replace(power_price=power_price, gpu_price=gpu_price)
+            begin = begin._replace(power_price=power_price, gpu_price=gpu_price)
+            spent += steps * work.levels.size
+        left = evaluations // 8
+        for ceiling in CEILINGS:
+            for key in keys(work, board, ceiling):
+                # the first list is worth more than as many moves
+                if not one_list or spent + one_list > evaluations or (improved and one_list > left):
+                    break
+                consider(listed(work, base, key, ceiling, pull))
+                spent += one_list
+                left -= one_list
+    begin = copied(begin)
+    np.maximum(begin.room, 0, out=begin.room)  # what is above the cap and could not be relieved never grows
+    unit = float(work.delay.mean())
+    seed = int(rng.integers(1, 1 << 62))
+    start, level, done, accepted = anneal(work, begin, max(0, evaluations - spent), HOT * unit, COLD * unit, seed)
+    return start, level, spent + done, improved + accepted
+
+
+def relieved(work: Work, board: Board, weight: float) -> tuple[Board, int]:
+    """Return the board without the waiting jobs and, where it was above the cap, lower levels; and evaluations made."""
+    base = copied(board)
+    waiting = np.flatnonzero(work.running == 0)
+    for job in waiting:
+        shift(job, 1, work, base)
+    base.off[waiting] = 1
+    base.start[waiting] = base.room.size
+    spent = relieve(work, base, weight) if base.room.min() < 0 else 0
+    np.maximum(base.room, 0, out=base.room)
+    return base, spent
+
+
+def listed(work: Work, base: Board, key: Floats, ceiling: float, pull: float) -> Board:
+    """Return the schedule that takes the waiting jobs by rising ``key``, each to where it is cheapest."""
+    board = copied(base)
+    build(topological(work, np.flatnonzero(work.running == 0), key), ceiling, pull, work, board)
+    return board
+
+
+def prices(
+    work: Work, board: Board, limits: tuple[int, Ints], weight: float, target: float, steps: int
+) -> tuple[float, Floats, Floats]:
+    """Return the lower bound that ``steps`` steps prove, and its prices of power and GPUs up to each slot."""
+    waiting = np.flatnonzero(work.running == 0)
+    slots = board.room.size
+    earliest = earliest_starts(topological(work, waiting, np.zeros(work.levels.size)), work, slots)
+    headroom, usable = limits
+    bound, power, gpu = ascend(earliest, headroom, usable, work, slots, weight, target, steps)
+    return bound, power, gpu
+
+
+def keys(work: Work, board: Board, ceiling: float) -> tuple[Floats, ...]:
+    """Return what lists are sorted by, ``(jobs,)`` each, smallest first: GPU time, energy, time, and as it stands."""
+    jobs = np.arange(work.levels.size)
+    level = np.maximum(0, (ceiling * work.levels).astype(np.int64) - 1)
+    duration, draw = work.duration[jobs, level], work.draw[jobs, level]
+    per_weight = duration / work.delay
+    return per_weight * work.needs, per_weight * draw, per_weight, board.start.astype(np.float64)
+
+
+def topological(work: Work, waiting: Ints, key: Floats) -> Ints:
+    """Return ``waiting`` by rising ``key``, each job after all that it waits for; jobs of a cycle come last."""
+    if not work.before.size:
+        return waiting[np.argsort(key[waiting], kind="stable")]
+    left = {
+        job: sum(not work.running[other] for other in work.before[work.before_first[job] : work.before_first[job + 1]])
+        for job in waiting.tolist()
+    }
+    ready = [(key[job], job) for job, count in left.items() if not count]
+    heapify(ready)
+    order = []
+    while ready:
+        _, job = heappop(ready)
+        order.append(job)
+        for other in work.after[work.after_first[job] : work.after_first[job + 1]].tolist():
+            left[other] -= 1
+            if not left[other]:
+                heappush(ready, (key[other], other))
+    done = set(order)
+    return np.array([*order, *(job for job in left if job not in done)], dtype=np.int64)
+
+
+@njit(cache=True)
+def relieve(work: Work, board: Board, weight: float) -> int:
+    """Lower the levels of running jobs, the cheapest per watt first, until nothing is above the cap or nothing helps.
+
+    Args:
+        work: the jobs.
+        board: running jobs only; changed in place.
+        weight: cost of one mW above the cap during one slot.
+
+    Returns:
+        Evaluations made.
+    """
+    slots, columns = board.room.size, work.draw.shape[1]
+    running = np.flatnonzero(work.running)
+    done = 0
+    price, target = np.empty(running.size), np.empty(running.size, np.int64)
+    improved = True
+    while improved and board.room.min() < 0:
+        improved = False
+        price[:] = np.inf
+        for i, job in enumerate(running):
+            now = board.level[job]
+            for level in range(min(now, columns)):
+                done += 1
+                saved = work.draw[job, now] - work.draw[job, level]
+                if saved > 0:
+                    per_watt = (work.own[job, level] - work.own[job, now]) / saved
+                    if per_watt < price[i]:
+                        price[i], target[i] = per_watt, level
+        for i in np.argsort(price):
+            if not np.isfinite(price[i]):
+                break
+            job, level = running[i], target[i]
+            now = board.level[job]
+            over = 0.0
+            for t in range(slots):
+                over += min(0, board.room[t])
+            if over == 0.0:
+                break
+            shift(job, 1, work, board)
+            board.level[job] = level
+            shift(job, -1, work, board)
+            for t in range(slots):
+                over -= min(0, board.room[t])
+            done += 1
+            if work.own[job, level] - work.own[job, now] + weight * over < 0 and over < 0:
+                improved = True
+            else:
+                shift(job, 1, work, board)
+                board.level[job] = now
+                shift(job, -1, work, board)
+    return done
