@@ -6,6 +6,7 @@ not fit waits; others may overtake, until the wait has lasted longer than ``pati
 """
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,11 +82,12 @@ def first_fit(
     nodes: Sequence[Node],
     requests: Requests,
     *,
-    moment_s: float,
+    moment_s: float = math.inf,
     most: int | None = None,
+    until: int | None = None,
     patience_s: float = 86_400.0,
 ) -> Held:
-    """Run the scheduler until ``moment_s``.
+    """Run the scheduler until ``moment_s``, or until ``until`` jobs run or wait, or until the last arrival.
 
     Args:
         nodes: those that are not up get no jobs; GPUs in ``unavailable_gpus`` are never given out.
@@ -93,20 +95,27 @@ def first_fit(
             nobody.
         moment_s: when to look, in the time of ``requests``; later arrivals are not seen.
         most: jobs are turned away while this many run or wait (a limit on submissions); None means no limit.
+        until: look as soon as this many run or wait; None means not before ``moment_s``.
         patience_s: a job that has waited longer is not overtaken by later ones that need the same model.
     """
     state = _Scheduler(nodes, requests, patience_s)
+    now = 0.0
     for job, arrival in enumerate(requests.arrival_s.tolist()):
         if arrival > moment_s:
             break
-        state.finish_until(arrival)
+        now = arrival
+        state.finish_until(now)
         if most is None or state.alive < most:
             state.arrive(job, arrival)
         else:
             state.done.add(job)
             state.turned_away += 1
-    state.finish_until(moment_s)
-    return state.held(moment_s)
+        if until is not None and state.alive >= until:
+            return state.held(now)
+    if math.isfinite(moment_s):
+        now = moment_s
+    state.finish_until(now)
+    return state.held(now)
 
 
 class _Scheduler:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from data.schemas.cluster import Link, Node
 
-GB200 = "NVIDIA GB200"
-H100 = "NVIDIA H100 80GB HBM3"
+GB200 = "GB200"
+H100 = "H100"
 NIC_GB_PER_S = 50.0
 """Line rate of the one 400 Gb/s adapter that each GPU has on the scale-out network."""
 
@@ -15,7 +15,8 @@ SPINES = 4
 def nvl72_racks(racks: int, *, trays: int = 18, first: int = 1) -> tuple[Node, ...]:
     """Return ``racks`` GB200 NVL72 racks of ``trays`` nodes with four GPUs; each rack is one NVLink domain.
 
-    The 1,200 W of a GPU and about 120 kW of a rack are the vendor's figures; the split of the rest is an assumption.
+    Watts of a GPU are those of :mod:`data.readers.gpu_models`. A rack draws about 120 kW by the vendor's figures; that
+    the trays draw the rest of it is an assumption.
     """
     return tuple(
         Node(
@@ -24,9 +25,9 @@ def nvl72_racks(racks: int, *, trays: int = 18, first: int = 1) -> tuple[Node, .
             gpus=4,
             nvlink_domain=f"nvl72-{rack:03d}",
             rack=f"rack-g{rack:03d}",
-            gpu_power_min_w=300.0,
+            gpu_power_min_w=200.0,
             gpu_power_max_w=1200.0,
-            gpu_idle_w=140.0,
+            gpu_idle_w=166.0,
             base_power_w=1500.0,
         )
         for rack in range(first, first + racks)
@@ -37,7 +38,7 @@ def nvl72_racks(racks: int, *, trays: int = 18, first: int = 1) -> tuple[Node, .
 def dgx_nodes(count: int, *, per_rack: int = 4) -> tuple[Node, ...]:
     """Return ``count`` DGX H100 nodes of eight GPUs, each its own NVLink domain, ``per_rack`` to a rack.
 
-    Eight GPUs of 700 W out of 10.2 kW for the machine are the vendor's figures.
+    Watts of a GPU are those of :mod:`data.readers.gpu_models`; a machine draws at most 10.2 kW by the vendor's figures.
     """
     return tuple(
         Node(
