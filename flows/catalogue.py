@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
 
 FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
 
@@ -27,7 +28,7 @@ def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
 def deployment_of(entry: dict[str, Any]) -> RunnerDeployment:
     """Return a deployment that this process can serve, with the same schedules and limits."""
     limit = entry.get("concurrency_limit")
-    deployment: RunnerDeployment = flow_of(entry).to_deployment(
+    deployment = flow_of(entry).to_deployment(
         name=entry["name"],
         description=entry["description"],
         tags=entry["tags"],
@@ -37,6 +38,8 @@ def deployment_of(entry: dict[str, Any]) -> RunnerDeployment:
         schedules=[_schedule(schedule) for schedule in entry["schedules"]],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    if not isinstance(deployment, RunnerDeployment):
+        raise TypeError("to_deployment was called from asynchronous code")
     return deployment
 
 

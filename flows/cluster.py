@@ -40,7 +40,7 @@ def optimize_cluster(params: OptimizeParams) -> str:
     with run_folder(params.output) as folder:
         watch.enter("ingest", 0.0)
         ingest = ingest_snapshot.with_options(retries=RETRIES if params.live else 0)
-        reading = ingest(params.source, params.limit, params.topology, params.telemetry)
+        reading = ingest(params.source, params.limit, params.topology, params.topology_match, params.telemetry)
         watch.enter("predict", 0.05)
         forecast = predict_cluster(reading.snapshot, params.power_model, seed=params.seed)
         parts = improve(forecast.assumed(reading.snapshot), forecast, params, watch)

@@ -69,6 +69,9 @@ def run(  # noqa: PLR0913  # each option is one field of the form
     power_model: Annotated[Path | None, typer.Option(help="Folder of a trained power forecaster.")] = None,
     guard: Annotated[float, typer.Option(help="Seconds after which no further window is begun.")] = 900.0,
     topology: Annotated[Path | None, typer.Option(help="A topology dump that says better where nodes stand.")] = None,
+    topology_match: Annotated[
+        Literal["name", "order"], typer.Option(help="How the dump's nodes are found in the source.")
+    ] = "name",
     prometheus: Annotated[str | None, typer.Option(help="Address of a Prometheus server with DCGM's metrics.")] = None,
     sources: Annotated[bool, typer.Option("--sources", help="List the kinds of sources with their fields.")] = False,
 ) -> None:
@@ -106,6 +109,7 @@ def run(  # noqa: PLR0913  # each option is one field of the form
                 "power_model": power_model,
                 "guard_s": guard,
                 "topology": topology,
+                "topology_match": topology_match,
                 "telemetry": None if prometheus is None else {"url": prometheus},
             }
         )

@@ -43,11 +43,17 @@ class OptimizeParams(BaseModel):
         description="Says better where nodes stand: ibnetdiscover, NetQ, Topograph, NCCL, nvidia-smi, topology.conf",
         json_schema_extra={"position": 10},
     )
+    topology_match: Literal["name", "order"] = Field(
+        default="name",
+        title="Match the dump's nodes by",
+        description="Name, or order: a model's first node stands for the cluster's first",
+        json_schema_extra={"position": 11},
+    )
     telemetry: Prometheus | None = Field(
         default=None,
         title="Telemetry",
         description="A Prometheus server with DCGM's metrics; empty keeps the source's series",
-        json_schema_extra={"position": 11},
+        json_schema_extra={"position": 12},
     )
     nouns: tuple[Noun, ...] = Field(
         default=("placement", "power", "routing", "checkpoints"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -45,6 +45,7 @@ def ingest(
     limit: Callable[[Limits], Limits],
     *,
     topology: Path | None = None,
+    match: Literal["name", "order"] = "name",
     telemetry: Callable[[Reading], Reading] | None = None,
 ) -> Reading:
     """Return the state that ``source`` holds, under the limits that the caller asks for.
@@ -53,13 +54,14 @@ def ingest(
         source: where to read from.
         limit: returns what a plan must keep to, given what the source says.
         topology: a dump that says better where the nodes stand.
+        match: how its nodes are found in the source: by name, or the first for the first.
         telemetry: lays measured series over the state.
 
     Raises:
         SourceUnavailable: a source does not answer.
         BadSource: nothing can be planned, or the limits contradict the cluster.
     """
-    reading = overlaid(source, topology, telemetry)
+    reading = overlaid(source, topology, match, telemetry)
     snapshot = replace(reading.snapshot, limits=limit(reading.snapshot.limits))
     wrong = tuple(contradiction.record(source.kind) for contradiction in cross_check(snapshot))
     if wrong:
@@ -84,7 +86,8 @@ def ingest_snapshot(
     source: SnapshotSource,
     limit: Callable[[Limits], Limits],
     topology: Path | None,
+    match: Literal["name", "order"],
     telemetry: Callable[[Reading], Reading] | None,
 ) -> Reading:
     """Run :func:`ingest` as a Prefect task; the flow grants retries to live sources."""
-    return ingest(source, limit, topology=topology, telemetry=telemetry)
+    return ingest(source, limit, topology=topology, match=match, telemetry=telemetry)

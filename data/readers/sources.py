@@ -253,13 +253,17 @@ class Prometheus:
 
 
 def overlaid(
-    read: Callable[[], Reading], topology: Path | None, telemetry: Callable[[Reading], Reading] | None
+    read: Callable[[], Reading],
+    topology: Path | None,
+    match: Literal["name", "order"],
+    telemetry: Callable[[Reading], Reading] | None,
 ) -> Reading:
     """Return what ``read`` reads, with racks and domains from a topology dump and series from a monitor.
 
     Args:
         read: a source.
         topology: any dump that :func:`data.readers.topology.read_topology` knows; None leaves the source's.
+        match: how nodes of the dump are found in the source: by name, or the first for the first.
         telemetry: a monitor; None leaves the source's series.
 
     Raises:
@@ -268,7 +272,7 @@ def overlaid(
     """
     reading = read()
     if topology is not None:
-        placed = with_topology(reading.snapshot, read_topology(topology))
+        placed = with_topology(reading.snapshot, read_topology(topology), match=match)
         reading = replace(
             placed,
             set_aside=(*reading.set_aside, *placed.set_aside),

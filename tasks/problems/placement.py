@@ -31,6 +31,12 @@ from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost,
 from tasks.problems.placement_search import anneal, sample_moves
 from tasks.problems.protocol import Figure, Found, Window
 
+HOTTEST = np.array([4.0, 0.5, 0.1])
+"""Where each cooling starts, in GPUs' worth of capacity."""
+
+COLD = 0.01
+"""Where each ends: moving the smallest job costs about as much."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlacementWeights:
@@ -138,10 +144,10 @@ class Placement:
         return traffic + float(crew.job_wait[waits].sum() - (crew.job_wait[dear] * share).sum())
 
     def search(self, decision: Placed, evaluations: int, rng: np.random.Generator) -> Found[Placed]:
-        """Anneal from ``decision``; hot enough to pass a barrier of a few GPUs, cold enough to settle."""
+        """Anneal from ``decision`` in several coolings, hot ones and cold ones by turns."""
         if not self.crew.home.size:
             return Found(decision, 0, 0)
-        best, accepted = anneal(decision.node_of, self.room, self.crew, evaluations, 2.0, 0.01, rng)
+        best, accepted = anneal(decision.node_of, self.room, self.crew, evaluations, HOTTEST, COLD, rng)
         found = self._canonical(best)
         return Found(found if self.cost(found) < self.cost(decision) else decision, evaluations, int(accepted))
 
