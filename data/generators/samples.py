@@ -117,7 +117,7 @@ def _fragmented(rng: np.random.Generator) -> Snapshot:
         movable=0.97,
     )
     snapshot = snapshot_of(scenario, rng)
-    return replace(snapshot, limits=replace(snapshot.limits, migration_budget_gpus=96))
+    return replace(snapshot, limits=replace(snapshot.limits, migration_budget_gpus=192))
 
 
 def _over_cap(rng: np.random.Generator) -> Snapshot:
