@@ -1,0 +1,120 @@
+"""Can the planned schedule be kept? Dependencies, GPUs and power in every slot, and caps that the nodes accept."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from data.schemas.cluster import Node, Snapshot
+from data.schemas.job import Job
+from data.schemas.plan import Place, Plan
+from tasks.validation.timetable import Run, Timetable, dependencies
+from tasks.validation.verdict import Check, judged
+
+_KWH_PER_MW_S = 1e-6 / 3600
+
+
+def check_dependencies(plan: Plan, before: Timetable, after: Timetable) -> Check:
+    """Check that no job starts, or gets GPUs, before those that it depends on have ended.
+
+    What the schedule in force did not keep either is told, and not held against the plan.
+    """
+    broken = _broken(before.runs, before.slots)
+    wrong, kept = [], 0
+    for (job, other), problem in _broken(after.runs, after.slots).items():
+        if (job, other) in broken:
+            kept += 1
+        else:
+            wrong.append(f"job {job}: {problem}")
+    jobs = {run.job.id: run.job for run in before.runs}
+    for action in plan.actions:
+        waits = [other for other in jobs[action.job].depends_on if other in jobs] if isinstance(action, Place) else []
+        if isinstance(action, Place) and waits:
+            wrong.append(f"job {action.job}: expected GPUs only once {', '.join(waits)} ended, found them placed now")
+    seen = f"{len(dependencies(after.runs))} dependencies"
+    return judged("dependencies", wrong, f"{seen}, {kept} broken before and after" if kept else seen)
+
+
+def check_gpus_per_slot(before: Timetable, after: Timetable) -> Check:
+    """Check that jobs ask for no more GPUs than there are, of each model and in sum, in any slot.
+
+    A schedule in force that overbooked already may stay so, but not by more.
+    """
+    wrong = []
+    for model in sorted(after.room, key=str):
+        over = np.maximum(0, after.taken(model) - after.room[model])
+        over_before = np.maximum(0, before.taken(model) - before.room[model])
+        if over.sum() > over_before.sum():
+            slot = int(np.argmax(over - over_before))
+            name = model if model is not None else "all models"
+            found = after.room[model] + int(over[slot])
+            wrong.append(f"slot {slot}: expected at most {after.room[model]} GPUs of {name}, found {found}")
+    return judged("GPUs per slot", wrong, f"{len(after.room) - 1} GPU model(s) over {after.slots} slots")
+
+
+def check_power_cap(before: Timetable, after: Timetable, cap_w: float | None) -> Check:
+    """Check that the cluster stays under its power cap in every slot.
+
+    Where the schedule in force is above it already, the plan's may be, but not by more energy.
+    """
+    if cap_w is None:
+        return judged("power cap", (), "the cluster has none")
+    above, above_before = after.above_cap_mw(), before.above_cap_mw()
+    kwh, kwh_before = (float(each.sum()) * after.slot_s * _KWH_PER_MW_S for each in (above, above_before))
+    wrong = []
+    if int(above.sum()) > int(above_before.sum()):
+        slots = np.flatnonzero(above > above_before)
+        worst = int(np.argmax(above - above_before))
+        found = after.background_w + float(after.drawn_mw()[worst]) / 1e3
+        expected = f"at most {kwh_before:.6g} kWh above {cap_w:.6g} W, as in force" if kwh_before else f"{cap_w:.6g} W"
+        wrong.append(f"{slots.size} slot(s), worst {worst}: expected {expected}, found {kwh:.6g} kWh and {found:.6g} W")
+    if not above_before.any():
+        return judged("power cap", wrong, f"never above {cap_w:.6g} W")
+    return judged("power cap", wrong, f"{kwh:.6g} kWh above {cap_w:.6g} W, {kwh_before:.6g} kWh in force")
+
+
+def check_cap_range(before: Snapshot, after: Snapshot) -> Check:
+    """Check that the nodes accept the power cap of every job.
+
+    All nodes that the job holds must accept it, or one of those that it could get while it holds none. A cap that was
+    in force and out of range already is not held against the plan.
+    """
+    nodes = {node.id: node for node in before.nodes}
+    wrong = []
+    for was, now in zip(before.jobs, after.jobs, strict=True):
+        if (was.gpu_power_cap_w, was.placement) == (now.gpu_power_cap_w, now.placement):
+            continue
+        if now.gpu_power_cap_w is None or _accepted(now, nodes):
+            continue
+        if was.gpu_power_cap_w == now.gpu_power_cap_w and not _accepted(was, nodes):
+            continue
+        held = sorted({worker.node for worker in now.placement}) or [f"any node with {now.gpu_model or 'GPUs'}"]
+        wrong.append(f"job {now.id}: expected a cap that {', '.join(held)} accept(s), found {now.gpu_power_cap_w} W")
+    return judged("cap range", wrong, "every cap is one that the nodes accept")
+
+
+def _broken(runs: Sequence[Run], slots: int) -> dict[tuple[str, str], str]:
+    """Return what is wrong with each pair of a job and one that it starts too early after."""
+    return {
+        (runs[index].job.id, runs[other].job.id): f"expected a start not before slot {_end(runs[other], slots)}, "
+        f"when {runs[other].job.id} has ended, found slot {runs[index].planned}"
+        for index, other in dependencies(runs)
+        if runs[index].planned < _end(runs[other], slots)
+    }
+
+
+def _end(run: Run, slots: int) -> int:
+    return min(slots, run.planned + run.duration)
+
+
+def _accepted(job: Job, nodes: dict[str, Node]) -> bool:
+    cap_w = job.gpu_power_cap_w
+    if cap_w is None:
+        return True
+    if job.placement:
+        return all(_accepts(nodes[worker.node], cap_w) for worker in job.placement)
+    candidates: Iterator[Node] = (node for node in nodes.values() if job.gpu_model in (None, node.gpu_model))
+    return any(_accepts(node, cap_w) for node in candidates)
+
+
+def _accepts(node: Node, cap_w: float) -> bool:
+    return node.gpu_power_min_w <= cap_w <= node.gpu_power_max_w
