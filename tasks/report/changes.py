@@ -1,0 +1,135 @@
+"""What does an action change, in words?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from data.schemas.checkpoint import Archive
+from data.schemas.job import Worker
+from data.schemas.plan import Action, Compress, Migrate, MoveReplicas, Place, Recap, Start
+from tasks.report.plain import one_line
+from tasks.report.quantities import counted, duration, number, quantity
+
+KINDS = {
+    "migrate": "move a running job",
+    "place": "give GPUs to a waiting job",
+    "start": "set a start time",
+    "recap": "set a power cap",
+    "move_replica": "move expert replicas",
+    "compress": "archive a checkpoint",
+}
+
+_NODES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An action as a row of a table: every field is one printable line."""
+
+    kind: str
+    target: str
+    before: str
+    after: str
+    reason: str
+    gain: str
+
+
+def told(action: Action) -> Change:
+    """Return what ``action`` changes, in words."""
+    match action:
+        case Migrate():
+            target, before, after = action.job, _where(action.before), _where(action.after)
+            gain = f"{number(action.gain)} GPUs"
+        case Place():
+            target, before, after = action.job, _where(action.before), _where(action.after)
+            gain = f"{number(action.gain)} GPUs"
+        case Recap():
+            target, before, after = action.job, _cap(action.before), _cap(action.after)
+            gain = f"{number(action.gain)} h"
+        case Start():
+            target, before, after = action.job, _start(action.before), _start(action.after)
+            gain = f"{number(action.gain)} h"
+        case MoveReplicas():
+            target = f"{action.deployment}, layer {action.layer}"
+            before, after = _experts(action.slots, action.before), _experts(action.slots, action.after)
+            gain = number(action.gain)
+        case Compress():
+            target, before, after = action.checkpoint, _archive(action.before), _archive(action.after)
+            gain = quantity(action.gain, "bytes")
+        case _:
+            assert_never(action)
+    return Change(
+        action.kind, one_line(target), one_line(before), one_line(after), one_line(action.reason), one_line(gain)
+    )
+
+
+GAIN_UNITS = (
+    "Gains are each action's own share of its problem's cost: GPUs' worth of capacity for placements, hours of delay "
+    "for starts and caps, bytes for archives."
+)
+
+
+def headline(actions: Sequence[Action]) -> str:
+    """Return one sentence on what ``actions`` do to the cluster."""
+    parts: list[str] = []
+    moved = [action for action in actions if isinstance(action, Migrate)]
+    if moved:
+        gpus = counted(sum(_moved_gpus(action) for action in moved), "GPU")
+        batches = counted(len({action.batch for action in moved}), "batch", "batches")
+        parts.append(f"moves {counted(len(moved), 'running job')} ({gpus}, {batches})")
+    placed = [action for action in actions if isinstance(action, Place) and action.after]
+    if placed:
+        given = sum(len(worker.gpus) for action in placed for worker in action.after)
+        parts.append(f"gives {counted(len(placed), 'waiting job')} {counted(given, 'GPU')}")
+    starts = sum(isinstance(action, Start) for action in actions)
+    if starts:
+        parts.append(f"sets {counted(starts, 'start time')}")
+    caps = sum(isinstance(action, Recap) for action in actions)
+    if caps:
+        parts.append(f"changes {counted(caps, 'power cap')}")
+    replicas = [action for action in actions if isinstance(action, MoveReplicas)]
+    if replicas:
+        slots = sum(len(action.slots) for action in replicas)
+        models = len({action.deployment for action in replicas})
+        parts.append(f"rewrites {counted(slots, 'expert slot')} of {counted(models, 'MoE deployment')}")
+    archives = sum(isinstance(action, Compress) for action in actions)
+    if archives:
+        parts.append(f"archives {counted(archives, 'checkpoint')}")
+    if not parts:
+        return "The plan changes nothing: what is in force was not beaten."
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"The plan {listed}."
+
+
+def _moved_gpus(action: Migrate) -> int:
+    before = {(worker.node, gpu) for worker in action.before for gpu in worker.gpus}
+    return sum((worker.node, gpu) not in before for worker in action.after for gpu in worker.gpus)
+
+
+def _where(workers: Sequence[Worker]) -> str:
+    if not workers:
+        return "no GPUs"
+    nodes = list(dict.fromkeys(worker.node for worker in workers))
+    named = ", ".join(nodes[:_NODES])
+    more = f" and {len(nodes) - _NODES} more" if len(nodes) > _NODES else ""
+    return f"{counted(sum(len(worker.gpus) for worker in workers), 'GPU')} on {named}{more}"
+
+
+def _cap(watts: float | None) -> str:
+    return "the node's highest" if watts is None else f"{number(watts)} W"
+
+
+def _start(seconds: float | None) -> str:
+    if seconds is None:
+        return "not scheduled"
+    return "at once" if seconds == 0 else f"in {duration(seconds)}"
+
+
+def _experts(slots: Sequence[int], experts: Sequence[int]) -> str:
+    pairs = [f"{slot}: {expert}" for slot, expert in zip(slots[:_NODES], experts[:_NODES], strict=False)]
+    more = f" and {len(slots) - _NODES} more" if len(slots) > _NODES else ""
+    return f"slot: expert {', '.join(pairs)}{more}"
+
+
+def _archive(archive: Archive | None) -> str:
+    return "no archive" if archive is None else f"{archive.path}, {quantity(archive.size_bytes, 'bytes')}"
