@@ -1,0 +1,190 @@
+"""Who may forecast a job's draw, and who stands in? Graph network, boosting, median of the GPU model, highest draw."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sklearn.model_selection import GroupKFold
+
+from data.schemas.plan import Fallback
+from data.schemas.power import PowerSamples
+from tasks.forecasters.boosting import Boosting
+from tasks.forecasters.median import Median
+from tasks.forecasters.protocol import Floats, ForecastFailed, HeldOut, PowerForecaster, TrainedPower
+
+STAGE = "predict power"
+GRAPH = "graph network"
+BOOSTING = "boosting"
+MEDIAN = "median of the GPU model"
+HIGHEST = "highest draw of the GPU model"
+MEASURED = "measured"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerRules:
+    """When a trained model is trusted.
+
+    Args:
+        max_age_s: a model whose training snapshot is older than this, seen from the snapshot at hand, is stale.
+        folds: into which groups are split to judge a model.
+    """
+
+    max_age_s: float = 7 * 86_400.0
+    folds: int = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PowerForecast:
+    """What each job draws.
+
+    Args:
+        watts: of one GPU without a cap; measured where it was measured, ``(samples,)``.
+        sources: who says so, ``(samples,)``.
+        fallbacks: who could not, and why.
+    """
+
+    watts: Floats
+    sources: tuple[str, ...]
+    fallbacks: tuple[Fallback, ...]
+
+
+def train_power(
+    samples: PowerSamples,
+    rng: np.random.Generator,
+    *,
+    graph: PowerForecaster,
+    trained_at: str,
+    rules: PowerRules = PowerRules(),
+) -> TrainedPower:
+    """Return a graph network that learned from the measured rows, judged on groups held out as if still waiting.
+
+    Args:
+        samples: rows without a draw are left out.
+        rng: source of chance.
+        graph: the forecaster, with its options.
+        trained_at: moment of the snapshot that the samples are from.
+        rules: how it is judged.
+
+    Raises:
+        ForecastFailed: too few rows are measured, all in one group, or nothing was learned.
+    """
+    measured = samples.take(np.flatnonzero(samples.measured))
+    final, judged = rng.spawn(2)
+    model = graph.train(measured, final)
+    return TrainedPower(model, measured, trained_at, held_out_errors(measured, judged, graph, rules.folds))
+
+
+def held_out_errors(measured: PowerSamples, rng: np.random.Generator, graph: PowerForecaster, folds: int) -> HeldOut:
+    """Return how wrong ``graph`` and its yardsticks are on groups that they did not see.
+
+    Raises:
+        ForecastFailed: all rows are of one group, or a part is too small to learn from.
+    """
+    folds = min(folds, len(set(measured.groups)))
+    if folds < 2:
+        raise ForecastFailed("all measured jobs are of one gang: nothing can be held out to judge the model")
+    forecasters: tuple[PowerForecaster, ...] = (graph, Boosting(), Median())
+    waiting = measured.waiting()
+    watts = np.tile(measured.max_w, (len(forecasters), 1))
+    for seen, unseen in GroupKFold(folds).split(measured.features, groups=measured.groups):
+        for row, (forecaster, child) in enumerate(zip(forecasters, rng.spawn(len(forecasters)), strict=True)):
+            answer = forecaster.train(measured.take(seen), child).forecast(waiting.take(unseen))
+            watts[row, unseen] = np.where(np.isfinite(answer), answer, watts[row, unseen])
+    errors = np.mean(np.abs(watts - measured.power_w) / measured.power_w, axis=1).tolist()
+    return HeldOut(folds, errors[0], errors[1], errors[2])
+
+
+def forecast_power(
+    samples: PowerSamples,
+    trained: TrainedPower | None,
+    rng: np.random.Generator,
+    *,
+    taken_at: str,
+    why_untrained: str,
+    rules: PowerRules = PowerRules(),
+) -> PowerForecast:
+    """Return the draw of every row: its measurement, else the answer of the first forecaster that has one.
+
+    Args:
+        samples: all jobs of a snapshot.
+        trained: a graph network, or None.
+        rng: source of chance of the boosting that may stand in.
+        taken_at: moment of the snapshot.
+        why_untrained: the reason to give where ``trained`` is None.
+        rules: when ``trained`` is trusted.
+    """
+    watts = samples.power_w.copy()
+    sources = [MEASURED] * len(samples.ids)
+    unanswered = ~samples.measured
+    missed: list[tuple[int, str, str]] = []
+    for name in (GRAPH, BOOSTING, MEDIAN, HIGHEST):
+        rows = np.flatnonzero(unanswered)
+        if not rows.size:
+            break
+        asked = samples.take(rows)
+        refusal = _refusal(name, samples, trained, taken_at, why_untrained, rules)
+        answer = np.full(rows.size, np.nan)
+        if not refusal:
+            try:
+                answer = asked.clipped(_answer(name, samples, asked, trained, rng))
+            except ForecastFailed as error:
+                refusal = str(error)
+        for row, value, model in zip(rows.tolist(), answer.tolist(), asked.gpu_models, strict=True):
+            if np.isfinite(value):
+                watts[row], sources[row], unanswered[row] = value, name, False
+            else:
+                missed.append((row, name, refusal or f"no measured job on GPU model {model or '(several fit)'}"))
+    counted = Counter((wanted, sources[row], reason) for row, wanted, reason in missed)
+    fallbacks = tuple(
+        Fallback(STAGE, wanted, used, f"{reason}; {count} job{'s' * (count > 1)}")
+        for (wanted, used, reason), count in counted.items()
+    )
+    return PowerForecast(watts, tuple(sources), fallbacks)
+
+
+def _refusal(
+    name: str, samples: PowerSamples, trained: TrainedPower | None, taken_at: str, why_untrained: str, rules: PowerRules
+) -> str:
+    """Return why the forecaster ``name`` is not to be asked; empty if it is."""
+    if name == GRAPH:
+        return why_untrained if trained is None else distrust(trained, samples, taken_at, rules)
+    if name == BOOSTING and trained is not None and trained.held_out.boosting > trained.held_out.median:
+        own, rival = _percent(trained.held_out.boosting), _percent(trained.held_out.median)
+        return f"its error on gangs held out was {own}, that of the median {rival}"
+    return ""
+
+
+def _answer(
+    name: str, samples: PowerSamples, asked: PowerSamples, trained: TrainedPower | None, rng: np.random.Generator
+) -> Floats:
+    if name == GRAPH and trained is not None:
+        return trained.model.forecast(asked)
+    if name == BOOSTING:
+        return Boosting().train(samples, rng).forecast(asked)
+    if name == MEDIAN:
+        return Median().train(samples, rng).forecast(asked)
+    return asked.max_w
+
+
+def distrust(trained: TrainedPower, samples: PowerSamples, taken_at: str, rules: PowerRules) -> str:
+    """Return why ``trained`` must not be used on ``samples``; empty if it may."""
+    if trained.samples.feature_set != samples.feature_set or trained.samples.names != samples.names:
+        return f"trained on features {trained.samples.feature_set}, the jobs have {samples.feature_set}"
+    try:
+        age_s = (datetime.fromisoformat(taken_at) - datetime.fromisoformat(trained.trained_at)).total_seconds()
+    except ValueError as error:
+        return f"its age is unknown: {error}"
+    if age_s > rules.max_age_s:
+        days, allowed = age_s / 86_400.0, rules.max_age_s / 86_400.0
+        return f"stale: trained {days:.1f} days before the snapshot, {allowed:g} are allowed"
+    errors = trained.held_out
+    better = min(errors.boosting, errors.median)
+    if not errors.graph <= better:
+        rival = "boosting" if errors.boosting == better else "the median"
+        return f"its error on gangs held out was {_percent(errors.graph)}, that of {rival} {_percent(better)}"
+    return ""
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.1f} %"
