@@ -157,6 +157,7 @@ class Placement:
 
     def actions(self, decision: Placed) -> tuple[Action, ...]:
         """Return migrations in batches that free what the next ones take, then placements of waiting jobs."""
+        decision = self._canonical(decision.node_of)  # windows may exchange equal workers of a job for nothing
         after = self._workers(decision)
         migrations: list[Migrate] = []
         places: list[Place] = []
@@ -173,7 +174,7 @@ class Placement:
 
     def figures(self, decision: Placed) -> tuple[Figure, ...]:
         """Return what an operator reads; the definitions stand in :mod:`tasks.problems.placement_figures`."""
-        return placement_figures(decision.node_of, self.room, self.crew, self.gpu_traffic)
+        return placement_figures(self._canonical(decision.node_of).node_of, self.room, self.crew, self.gpu_traffic)
 
     def _promising(self, decision: Placed, size: int, rng: np.random.Generator) -> list[Move]:
         if not self.crew.home.size:
