@@ -11,8 +11,8 @@ A node's *usable* GPUs are those that are not unavailable, none if it is down. A
   ``whole_domain_gpus``: their usable GPUs;
 - ``stranded_gpus``: free usable GPUs of open nodes, less ``whole_domain_gpus``;
 - ``waiting_gpus``: GPUs of pending jobs that are not placed;
-- ``moved_gpus``: 0 before; after, over running jobs and nodes, the workers that the node has more than before times
-  GPUs per worker.
+- ``moved_gpus``: 0 before; after, over jobs that were placed before and over nodes, the workers that the node has more
+  than before times GPUs per worker.
 """
 
 from collections import Counter, defaultdict
@@ -80,7 +80,7 @@ def _domains(state: Snapshot, nodes: dict[str, Node]) -> tuple[int, int, int]:
 def _moved_gpus(before: Snapshot, after: Snapshot) -> int:
     moved = 0
     for was, now in zip(before.jobs, after.jobs, strict=True):
-        if was.state == "running" and was.placement != now.placement:
+        if was.placement and was.placement != now.placement:
             stood = Counter(worker.node for worker in was.placement)
             stands = Counter(worker.node for worker in now.placement)
             moved += (stands - stood).total() * now.gpus_per_worker
