@@ -11,12 +11,12 @@ from tasks.report.plain import one_line
 from tasks.report.quantities import counted, duration, number, quantity
 
 KINDS = {
-    "migrate": "move a running job",
-    "place": "give GPUs to a waiting job",
-    "start": "set a start time",
-    "recap": "set a power cap",
-    "move_replica": "move expert replicas",
-    "compress": "archive a checkpoint",
+    "migrate": "Move running jobs",
+    "place": "Give GPUs to waiting jobs",
+    "start": "Set start times",
+    "recap": "Set power caps",
+    "move_replica": "Move expert replicas",
+    "compress": "Archive checkpoints",
 }
 
 _NODES = 4
@@ -39,20 +39,20 @@ def told(action: Action) -> Change:
     match action:
         case Migrate():
             target, before, after = action.job, _where(action.before), _where(action.after)
-            gain = f"{number(action.gain)} GPUs"
+            gain = _gain(action.gain, "GPUs")
         case Place():
             target, before, after = action.job, _where(action.before), _where(action.after)
-            gain = f"{number(action.gain)} GPUs"
+            gain = _gain(action.gain, "GPUs")
         case Recap():
             target, before, after = action.job, _cap(action.before), _cap(action.after)
-            gain = f"{number(action.gain)} h"
+            gain = _gain(action.gain, "h")
         case Start():
             target, before, after = action.job, _start(action.before), _start(action.after)
-            gain = f"{number(action.gain)} h"
+            gain = _gain(action.gain, "h")
         case MoveReplicas():
-            target = f"{action.deployment}, layer {action.layer}"
-            before, after = _experts(action.slots, action.before), _experts(action.slots, action.after)
-            gain = number(action.gain)
+            target = f"{action.deployment}, layer {action.layer}, slots {_some(action.slots)}"
+            before, after = f"experts {_some(action.before)}", f"experts {_some(action.after)}"
+            gain = _gain(action.gain)
         case Compress():
             target, before, after = action.checkpoint, _archive(action.before), _archive(action.after)
             gain = quantity(action.gain, "bytes")
@@ -65,7 +65,7 @@ def told(action: Action) -> Change:
 
 GAIN_UNITS = (
     "Gains are each action's own share of its problem's cost: GPUs' worth of capacity for placements, hours of delay "
-    "for starts and caps, bytes for archives."
+    "for starts and caps, bytes for archives. A negative one is the price of making room for others."
 )
 
 
@@ -125,10 +125,13 @@ def _start(seconds: float | None) -> str:
     return "at once" if seconds == 0 else f"in {duration(seconds)}"
 
 
-def _experts(slots: Sequence[int], experts: Sequence[int]) -> str:
-    pairs = [f"{slot}: {expert}" for slot, expert in zip(slots[:_NODES], experts[:_NODES], strict=False)]
-    more = f" and {len(slots) - _NODES} more" if len(slots) > _NODES else ""
-    return f"slot: expert {', '.join(pairs)}{more}"
+def _some(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - _NODES:,} more" if len(numbers) > _NODES else ""
+    return f"{', '.join(str(each) for each in numbers[:_NODES])}{more}"
+
+
+def _gain(gain: float, unit: str = "") -> str:
+    return f"{number(float(f'{gain:.3g}'))} {unit}".strip()
 
 
 def _archive(archive: Archive | None) -> str:

@@ -69,7 +69,7 @@ def holdings(snapshot: Snapshot) -> Holdings:
 
 
 def changed_gangs(before: Snapshot, after: Snapshot) -> tuple[ChangedGang, ...]:
-    """Return the gangs whose jobs hold other GPUs afterwards, those with the most GPUs changed first."""
+    """Return the gangs whose jobs hold other GPUs afterwards, first those whose spread changes, then by GPUs."""
     nodes = {node.id: node for node in before.nodes}
     old = {job.id: job for job in before.jobs}
     members: dict[str, list[tuple[Job, Job]]] = defaultdict(list)
@@ -91,11 +91,11 @@ def changed_gangs(before: Snapshot, after: Snapshot) -> tuple[ChangedGang, ...]:
         )
         for gang, gpus in touched.items()
     ]
-    return tuple(sorted(rows, key=lambda row: (-row.gpus_changed, natural(row.gang))))
+    return tuple(sorted(rows, key=lambda row: (row.before == row.after, -row.gpus_changed, natural(row.gang))))
 
 
 def coloured_gangs(before: Snapshot, after: Snapshot) -> tuple[tuple[str, int], ...]:
-    """Return the gangs that get a colour, with their GPUs: those that change first, then the biggest."""
+    """Return the gangs that get a colour, with their GPUs: those that change most, then the biggest."""
     size: dict[str, int] = {}
     for state in (before, after):
         held: Counter[str] = Counter()
@@ -105,10 +105,10 @@ def coloured_gangs(before: Snapshot, after: Snapshot) -> tuple[tuple[str, int], 
         for gang, gpus in held.items():
             size[gang] = max(size.get(gang, 0), gpus)
     changed = {row.gang: row.gpus_changed for row in changed_gangs(before, after)}
-    # half of the colours show what moves, the rest what is big; both fill up from the other
-    moving = sorted(changed, key=lambda gang: (-size.get(gang, 0), natural(gang)))
+    # half of the colours show what moves, the rest what is big
+    moving = sorted(changed, key=lambda gang: (-changed[gang], natural(gang)))
     biggest = sorted(size, key=lambda gang: (-size[gang], natural(gang)))
-    chosen = dict.fromkeys([*moving[: COLOURS - 2], *biggest[:2], *moving, *biggest])
+    chosen = dict.fromkeys([*moving[: COLOURS // 2], *biggest])
     return tuple((gang, size.get(gang, 0)) for gang in list(chosen)[:COLOURS])
 
 

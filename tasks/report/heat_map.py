@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from data.schemas.routing import ExpertDeployment
 from tasks.report.plain import one_line
-from tasks.report.quantities import number
 from tasks.report.svg import element, label, markup, picture, tile
 
 Floats = npt.NDArray[np.float64]
@@ -70,7 +69,7 @@ def heat_maps(before: ExpertDeployment, after: ExpertDeployment) -> HeatMaps:
         pictures[1],
         balancedness(states[0]),
         balancedness(states[1]),
-        (number(lowest), number(highest)),
+        (f"{lowest:.2f}", f"{highest:.2f}"),
         int((np.array(before.placement) != np.array(after.placement)).sum()),
         note,
     )

@@ -116,8 +116,7 @@ def key_figures(plan: Plan, most: int) -> tuple[FigureChange, ...]:
     balance = [name for name in known if name.startswith("routing.") and name.endswith(".balancedness")]
     names = [name for name in (*_KEY_FIGURES[:4], *balance[:2], *_KEY_FIGURES[4:]) if name in known]
     rows = [figure_change(known[name]) for name in names]
-    chosen = sorted(range(len(rows)), key=lambda index: (rows[index].verdict == "same", index))[:most]
-    return tuple(rows[index] for index in sorted(chosen))
+    return tuple(sorted(rows, key=lambda row: row.verdict == "same")[:most])
 
 
 def method_name(method: str) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,9 @@ from tasks.validation.verdict import Verdict
 MOST_ROWS = 300
 """Rows of a table; what is left out is counted, and stands in plan.json."""
 
+FIRST_ROWS = 12
+"""Rows of a long table that show before it is unfolded."""
+
 MOST_DEPLOYMENTS = 6
 _KEY_FIGURES = 8
 _FOLDER = Path(__file__).parent
@@ -43,12 +45,20 @@ class ArchiveRow:
 
 
 @dataclass(frozen=True, slots=True)
-class KindRow:
-    """The actions of one kind."""
+class ActionGroup:
+    """The actions of one kind, those with the highest gain first.
 
-    kind: str
+    Args:
+        title: what they do.
+        count: of them in the plan.
+        first: rows that are always shown.
+        rest: rows that can be unfolded.
+    """
+
     title: str
     count: int
+    first: tuple[Change, ...]
+    rest: tuple[Change, ...]
 
 
 def render_report(
@@ -79,6 +89,7 @@ def render_report(
     environment.globals |= {"counted": counted, "percent": percent, "more": _more}
     template = environment.from_string(_text("page.html.j2"))
     script = _text("page.js")
+    gangs = changed_gangs(before, after)
     return template.render(
         plan=plan,
         headline=headline(plan.actions),
@@ -87,20 +98,20 @@ def render_report(
         figures=key_figures(plan, _KEY_FIGURES),
         metrics=[figure_change(metric) for metric in plan.metrics],
         maps=topology_maps(before, after) if before.nodes else None,
-        gangs=changed_gangs(before, after),
-        gang_domains=_spread_change(changed_gangs(before, after)),
+        gangs=gangs,
+        gang_sentence=_spread_change(gangs),
         heat=_heat(before, after),
         deployments=len(before.deployments),
         power=power,
         power_chart=power_chart(power) if power else None,
         starts=start_chart(before, after),
-        kinds=_kinds(plan.actions),
-        actions=_chosen(plan.actions, MOST_ROWS),
+        groups=_groups(plan.actions),
         gain_units=GAIN_UNITS,
         outcomes=outcomes(plan),
         archives=_archives(plan.actions),
         seconds=tuple(seconds),
         most=MOST_ROWS,
+        first=FIRST_ROWS,
         style=Markup(_text("page.css")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -116,23 +127,18 @@ def _more(total: int, most: int, what: str) -> str:
     return f"{total - most:,} more {what} stand in plan.json." if total > most else ""
 
 
-def _kinds(actions: Sequence[Action]) -> tuple[KindRow, ...]:
-    counts: Counter[str] = Counter(action.kind for action in actions)
-    return tuple(KindRow(kind, title, counts[kind]) for kind, title in KINDS.items() if counts[kind])
-
-
-def _chosen(actions: Sequence[Action], most: int) -> tuple[Change, ...]:
-    """Return the first ``most`` actions, a fair share of each kind, in the plan's order."""
-    if len(actions) <= most:
-        return tuple(told(action) for action in actions)
-    places: dict[str, list[int]] = {}
-    for place, action in enumerate(actions):
-        places.setdefault(action.kind, []).append(place)
-    kept: list[int] = []
-    waiting = sorted(places.values(), key=len)
-    for position, each in enumerate(waiting):
-        kept += each[: (most - len(kept)) // (len(waiting) - position)]
-    return tuple(told(actions[place]) for place in sorted(kept))
+def _groups(actions: Sequence[Action]) -> tuple[ActionGroup, ...]:
+    """Return the actions by kind; a kind with few leaves its share of the rows to the others."""
+    by_kind = {kind: [action for action in actions if action.kind == kind] for kind in KINDS}
+    room, waiting = MOST_ROWS, sum(map(bool, by_kind.values()))
+    groups: dict[str, ActionGroup] = {}
+    for kind, members in sorted(by_kind.items(), key=lambda item: len(item[1])):
+        if members:
+            best = sorted(members, key=lambda action: -action.gain)[: room // waiting]
+            rows = tuple(told(action) for action in best)
+            room, waiting = room - len(rows), waiting - 1
+            groups[kind] = ActionGroup(KINDS[kind], len(members), rows[:FIRST_ROWS], rows[FIRST_ROWS:])
+    return tuple(groups[kind] for kind in KINDS if kind in groups)
 
 
 def _archives(actions: Sequence[Action]) -> tuple[ArchiveRow, ...]:
@@ -160,5 +166,5 @@ def _spread_change(rows: Sequence[ChangedGang]) -> str:
         return ""
     closer = sum(row.after.domains < row.before.domains or row.after.racks < row.before.racks for row in ran)
     wider = sum(row.after.domains > row.before.domains or row.after.racks > row.before.racks for row in ran)
-    text = f"Of {counted(len(ran), 'running gang')} that move, {closer:,} come closer together"
-    return f"{text}, {wider:,} spread out to make room." if wider else f"{text} and none spreads out."
+    apart = f"{wider:,} further apart" if wider else "none further apart"
+    return f"{counted(len(ran), 'running gang')} on the move: {closer:,} closer together afterwards, {apart}."

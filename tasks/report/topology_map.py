@@ -122,7 +122,8 @@ class _Map:
     def _job(self, node: Node, job: str, gpus: list[int]) -> list[Element]:
         gang = self.held.gang_of[job]
         rank = self.rank.get(gang)
-        style = "other" if rank is None else f"g{rank}"
+        # neighbours among the other gangs are told apart by their shade of grey
+        style = f"other o{int(self.numbers[gang]) % 3}" if rank is None else f"g{rank}"
         of_gang = "" if gang == job else f", gang {gang}"
         state = "" if node.state == "up" else f", node is {node.state}"
         title = f"{job}{of_gang} · {node.id} GPU {_span(gpus)} · {node.nvlink_domain}, {node.rack}{state}"
