@@ -58,5 +58,5 @@ def _power(before: Snapshot, after: Snapshot, forecast: Forecast) -> PowerSeries
     draws = []
     for state in (before, after):
         problem = Power.from_snapshot(forecast.assumed(state))
-        draws.append(tuple(problem.draw_w(problem.incumbent()).tolist()))
+        draws.append(tuple(problem.power_w(problem.incumbent()).tolist()))
     return PowerSeries(before.limits.slot_s, draws[0], draws[1], before.limits.power_cap_w)
