@@ -38,7 +38,7 @@ class State(NamedTuple):
     seen_job: Ints
     seen_domain: Ints
     touched: Ints  # scratch list
-    on_node: Ints  # (nodes, largest capacity) workers on each node
+    on_node: Ints  # (nodes, twice the largest capacity) workers on each node
     on_count: Ints  # (nodes,)
 
 
@@ -54,7 +54,8 @@ class Proposal(NamedTuple):
 def new_state(node_of: Ints, room: Room, crew: Crew) -> State:
     """Return the state that belongs to ``node_of``, which it copies."""
     free = free_gpus(node_of, room, crew)
-    on_node = np.zeros((room.capacity.size, max(1, room.capacity.max())), np.int64)
+    # half-way through a swap a node may hold the workers of both: twice its GPUs at most
+    on_node = np.zeros((room.capacity.size, 2 * max(1, room.capacity.max())), np.int64)
     on_count = np.zeros(room.capacity.size, np.int64)
     for worker in range(node_of.size):
         node = node_of[worker]
