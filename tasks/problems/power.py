@@ -11,16 +11,16 @@ from data.schemas.plan import Action
 from tasks.problems.power_actions import InForce, actions
 from tasks.problems.power_board import Board, Floats, Ints, Work, draws, laid_out, settle
 from tasks.problems.power_in_force import slot_of, starts_in_force
-from tasks.problems.power_search import keys, listed, prices, relieved, search
+from tasks.problems.power_search import CEILINGS, key, listed, prices, relieved, search
 from tasks.problems.power_tables import Tables, rows, tabulate
 from tasks.problems.power_window import moves_window
-from tasks.problems.protocol import Found, Window
+from tasks.problems.protocol import Figure, Found, Window
 
 HOURS_PER_OVERLOAD_KWH = 1000.0
 """One kWh above the cap costs as much as delaying every job by this many hours: relief always pays."""
 
-BOUND_STEPS = 300
-"""Steps on prices; more raised the bound by less than a thousandth on 500 jobs."""
+BOUND_STEPS, BOUND_EFFORT = 300, 1_500_000
+"""Steps on prices at most, and steps times jobs; more steps raised the bound by less than a thousandth on 500 jobs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,10 +145,11 @@ class Power:
             return 0.0
         base, _ = relieved(self.work, self._board(self.in_force), self.overload_weight)
         known = self.cost(self.in_force)
-        for key in keys(self.work, base, 1.0):
-            board = listed(self.work, base, key, 1.0, 0.0)
+        for ceiling in CEILINGS:
+            board = listed(self.work, base, key(self.work, base, "gpu time", ceiling), ceiling, 0.0)
             known = min(known, self._cost(board.start, board.level))
-        bound, _, _ = prices(self.work, base, self._limits(), self.overload_weight, known, BOUND_STEPS)
+        steps = min(BOUND_STEPS, max(50, BOUND_EFFORT // len(self.jobs)))
+        bound, _, _ = prices(self.work, base, self._limits(), self.overload_weight, known, steps)
         return bound - 1e-9 * abs(bound)  # what rounding may have added
 
     def search(self, decision: Schedule, evaluations: int, rng: np.random.Generator) -> Found[Schedule]:
@@ -186,6 +187,19 @@ class Power:
             slots=self.slots,
             slot_s=self.slot_s,
             overload_weight=self.overload_weight,
+        )
+
+    def figures(self, decision: Schedule) -> tuple[Figure, ...]:
+        """Return what an operator reads; all over the horizon, except for the mean hours until a job has ended."""
+        power_w = self.power_w(decision)
+        priority = self.work.delay
+        seconds = self.tables.seconds[np.arange(len(self.jobs)), decision.level] + decision.start * self.slot_s
+        hours = float(priority @ seconds) / float(priority.sum()) / 3600 if self.jobs else 0.0
+        return (
+            Figure("power.peak_w", "W", float(power_w.max()), "lower"),
+            Figure("power.overload_kwh", "kWh", self.overload_kwh(decision), "lower"),
+            Figure("power.energy_kwh", "kWh", float(power_w.sum()) * self.slot_s / 3.6e6, "lower"),
+            Figure("power.weighted_completion_h", "h", hours, "lower"),
         )
 
     def power_w(self, decision: Schedule) -> Floats:

@@ -31,6 +31,8 @@ def actions(
 ) -> tuple[Action, ...]:
     """Return recaps and starts, job by job; the gains add up to what the cost falls by.
 
+    A job whose planned start could not be kept, and now can, needs no action: its share is in no gain.
+
     Args:
         jobs: what is in force, ``(jobs,)``.
         tables: the snapshot as arrays.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from typing import Literal
 
 import numpy as np
 from numba import njit
@@ -10,14 +11,17 @@ from tasks.problems.power_anneal import anneal
 from tasks.problems.power_board import Board, Floats, Ints, Work, build, copied, shift
 from tasks.problems.power_bound import ascend, earliest_starts
 
-CEILINGS = (1.0, 0.75, 0.5)
+CEILINGS = (1.0, 0.5, 0.75, 0.3)
 """Shares of the cap levels that a list may use: a low ceiling lets more jobs run beside one another."""
 
-HOT, COLD = 10.0, 0.2
+HOT, COLD = 2.0, 0.1
 """First and last temperature, in mean costs of one slot of delay."""
 
+Kind = Literal["gpu time", "energy", "start", "time"]
+KINDS: tuple[Kind, ...] = ("gpu time", "energy", "start", "time")
+
 PRICE_STEPS = 100
-"""Steps on prices at most; a step counts one evaluation per job."""
+"""Steps on prices at most; a step counts two evaluations per job, a list one: what they take beside a move."""
 
 
 def search(
@@ -42,7 +46,7 @@ def search(
     """
     begin, lowest = board, cost(board.start, board.level)
     base, spent = relieved(work, board, weight)
-    one_list = int(work.levels[work.running == 0].sum())
+    one_list = int(np.count_nonzero(work.running == 0))
     improved = 0
 
     def consider(candidate: Board) -> None:
@@ -61,14 +65,14 @@ def search(
             power_price, gpu_price = prices(work, board, limits, weight, lowest, steps)[1:]
             base = base._replace(power_price=power_price, gpu_price=gpu_price)
             begin = begin._replace(power_price=power_price, gpu_price=gpu_price)
-            spent += steps * work.levels.size
-        left = evaluations // 8
-        for ceiling in CEILINGS:
-            for key in keys(work, board, ceiling):
+            spent += 2 * steps * work.levels.size
+        left = evaluations // (8 if pull else 4)
+        for kind in KINDS:
+            for ceiling in CEILINGS:
                 # the first list is worth more than as many moves
                 if not one_list or spent + one_list > evaluations or (improved and one_list > left):
                     break
-                consider(listed(work, base, key, ceiling, pull))
+                consider(listed(work, base, key(work, board, kind, ceiling), ceiling, pull))
                 spent += one_list
                 left -= one_list
     begin = copied(begin)
@@ -111,13 +115,21 @@ def prices(
     return bound, power, gpu
 
 
-def keys(work: Work, board: Board, ceiling: float) -> tuple[Floats, ...]:
-    """Return what lists are sorted by, ``(jobs,)`` each, smallest first: GPU time, energy, time, and as it stands."""
+def key(work: Work, board: Board, kind: Kind, ceiling: float) -> Floats:
+    """Return what a list is sorted by, ``(jobs,)``, smallest first.
+
+    Args:
+        work: the jobs.
+        board: whose starts the kind ``start`` follows.
+        kind: GPU time, energy or time, each over the job's priority; or the start on the board.
+        ceiling: share of the cap levels that the list may use.
+    """
+    if kind == "start":
+        return board.start.astype(np.float64)
     jobs = np.arange(work.levels.size)
     level = np.maximum(0, (ceiling * work.levels).astype(np.int64) - 1)
-    duration, draw = work.duration[jobs, level], work.draw[jobs, level]
-    per_weight = duration / work.delay
-    return per_weight * work.needs, per_weight * draw, per_weight, board.start.astype(np.float64)
+    size = {"gpu time": work.needs, "energy": work.draw[jobs, level], "time": np.ones_like(jobs)}[kind]
+    return np.asarray(work.duration[jobs, level] * size / work.delay)
 
 
 def topological(work: Work, waiting: Ints, key: Floats) -> Ints:

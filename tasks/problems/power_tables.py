@@ -101,9 +101,11 @@ class Hosts:
 
     def caps(self, in_force_w: float | None) -> tuple[float, ...]:
         """Return the cap levels in whole watts, the cap in force among them exactly; the last is no cap."""
-        low = min(self.power_min_w, self.power_max_w)
-        grid = {float(round(cap)) for cap in np.linspace(low, self.power_max_w, GRID)[1:-1]}
-        grid = {cap for cap in grid if low < cap < self.power_max_w} | {low, self.power_top_w}
+        low, high = self.power_min_w, self.power_max_w
+        grid = {self.power_top_w}
+        if low <= high:  # else no cap suits all of them
+            inner = {float(round(cap)) for cap in np.linspace(low, high, GRID)[1:-1]}
+            grid |= {low} | {cap for cap in inner if low < cap < high}
         return tuple(sorted(grid if in_force_w is None else grid | {in_force_w}))
 
 
