@@ -68,7 +68,7 @@ def read_energy(path: Path) -> PowerReading:
         raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise BadSource(str(path), [BadRecord(str(path), "UTF-8 text", str(error))]) from error
-    rows = csv.DictReader(text.splitlines(), strict=True)
+    rows = csv.DictReader(text.splitlines(), restval="", strict=True)
     used: list[tuple[str, _Row]] = []
     aside: list[BadRecord] = []
     try:
