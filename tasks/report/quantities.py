@@ -11,14 +11,14 @@ _COUNTED = frozenset({"GPUs", "domains", "racks", "replicas", "jobs"})
 
 
 def number(value: float) -> str:
-    """Return ``value`` with four significant digits, or all of a whole number, and commas between thousands."""
+    """Return ``value`` with up to four significant digits, or all of a whole number, and commas between thousands."""
     if not math.isfinite(value):
         return str(value)
     if value == round(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     digits = max(0, min(6, 3 - math.floor(math.log10(abs(value)))))
-    text = f"{value:,.{digits}f}"
-    return text if float(text.replace(",", "")) else f"{value:.1e}"
+    text = f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+    return f"{value:.1e}" if text in ("0", "-0", "") else text
 
 
 def quantity(value: float, unit: str) -> str:

@@ -74,7 +74,9 @@ def _axis(horizon_s: float, height: float) -> list[Element]:
 
 
 def _row(y: float, was: Job, now: Job, horizon_s: float) -> list[Element]:
-    name = label(_LEFT - 8, y + 11, f"{fitted(now.id, _LEFT - 70, 11)}  {now.gpus:,} GPU", "row-name", end="end")
+    name = label(
+        _LEFT - 8, y + 11, f"{fitted(now.id, _LEFT - 80, 11)} · {counted(now.gpus, 'GPU')}", "row-name", end="end"
+    )
     parts = [name]
     if was.planned_start_s is not None and was.planned_start_s != now.planned_start_s:
         parts.append(_bar(y + 2, was, was.planned_start_s, horizon_s, "start-before"))
