@@ -22,6 +22,8 @@ from tasks.report.start_chart import start_chart
 from tasks.report.topology_map import topology_maps
 from tasks.validation.verdict import Verdict
 
+__all__ = ["PowerSeries", "render_report"]
+
 MOST_ROWS = 300
 """Rows of a table; what is left out is counted, and stands in plan.json."""
 
