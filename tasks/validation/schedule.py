@@ -1,6 +1,6 @@
 """Can the planned schedule be kept? Dependencies, GPUs and power in every slot, and caps that the nodes accept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -75,20 +75,25 @@ def check_power_cap(before: Timetable, after: Timetable, cap_w: float | None) ->
 def check_cap_range(before: Snapshot, after: Snapshot) -> Check:
     """Check that the nodes accept the power cap of every job.
 
-    All nodes that the job holds must accept it, or one of those that it could get while it holds none. A cap that was
-    in force and out of range already is not held against the plan.
+    A cap that the plan sets lies in the range of all nodes that the job holds, or of one that it could get while it
+    holds none. A job with a cap in force goes to no node that cannot go as low (one that cannot go as high draws less).
     """
     nodes = {node.id: node for node in before.nodes}
     wrong = []
     for was, now in zip(before.jobs, after.jobs, strict=True):
-        if (was.gpu_power_cap_w, was.placement) == (now.gpu_power_cap_w, now.placement):
+        cap_w = now.gpu_power_cap_w
+        if cap_w is None:
             continue
-        if now.gpu_power_cap_w is None or _accepted(now, nodes):
-            continue
-        if was.gpu_power_cap_w == now.gpu_power_cap_w and not _accepted(was, nodes):
-            continue
-        held = sorted({worker.node for worker in now.placement}) or [f"any node with {now.gpu_model or 'GPUs'}"]
-        wrong.append(f"job {now.id}: expected a cap that {', '.join(held)} accept(s), found {now.gpu_power_cap_w} W")
+        if cap_w != was.gpu_power_cap_w:
+            hosts = _hosts(now, nodes)
+            refusing = [node for node in hosts if not node.gpu_power_min_w <= cap_w <= node.gpu_power_max_w]
+            if refusing if now.placement else len(refusing) == len(hosts):
+                wrong.append(f"job {now.id}: expected a cap {_range(refusing)}, found {cap_w} W")
+        elif now.placement != was.placement:
+            lowest = min((node.gpu_power_min_w for node in _hosts(was, nodes)), default=cap_w)
+            refusing = [node for node in _hosts(now, nodes) if cap_w < node.gpu_power_min_w]
+            if refusing and lowest <= cap_w:
+                wrong.append(f"job {now.id}: expected nodes that take its cap of {cap_w} W, found {_range(refusing)}")
     return judged("cap range", wrong, "every cap is one that the nodes accept")
 
 
@@ -106,15 +111,14 @@ def _end(run: Run, slots: int) -> int:
     return min(slots, run.planned + run.duration)
 
 
-def _accepted(job: Job, nodes: dict[str, Node]) -> bool:
-    cap_w = job.gpu_power_cap_w
-    if cap_w is None:
-        return True
+def _hosts(job: Job, nodes: dict[str, Node]) -> list[Node]:
+    """Return the nodes that the job holds, or those that it could get while it holds none."""
     if job.placement:
-        return all(_accepts(nodes[worker.node], cap_w) for worker in job.placement)
-    candidates: Iterator[Node] = (node for node in nodes.values() if job.gpu_model in (None, node.gpu_model))
-    return any(_accepts(node, cap_w) for node in candidates)
+        return [nodes[name] for name in dict.fromkeys(worker.node for worker in job.placement)]
+    return [node for node in nodes.values() if job.gpu_model in (None, node.gpu_model)]
 
 
-def _accepts(node: Node, cap_w: float) -> bool:
-    return node.gpu_power_min_w <= cap_w <= node.gpu_power_max_w
+def _range(nodes: Sequence[Node]) -> str:
+    said = dict.fromkeys(f"{node.gpu_power_min_w} to {node.gpu_power_max_w} W" for node in nodes)
+    more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    return f"in {' and '.join(said)} of {nodes[0].id}{more}"

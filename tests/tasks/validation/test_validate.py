@@ -1,0 +1,520 @@
+"""A good plan passes every check; one that breaks one promise fails by just the check of that promise."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from data.digest import PLAN, signed, snapshot_digest
+from data.schemas.checkpoint import Archive
+from data.schemas.cluster import Snapshot
+from data.schemas.job import Job, Worker
+from data.schemas.plan import (
+    Action,
+    AssumedPower,
+    Bound,
+    Compress,
+    Metric,
+    Migrate,
+    MoveReplicas,
+    Place,
+    Plan,
+    Recap,
+    SolverRow,
+    Start,
+)
+from tasks.validate import Verdict, validate, validate_plan
+
+Replan = Callable[[Snapshot, tuple[Action, ...]], Plan]
+WHOLE = (0, 1, 2, 3)
+CHECKS = {
+    "format", "signature", "snapshot", "never worse", "state before", "targets", "archives", "in force", "inverse",
+    "state after", "experts", "migration budget", "pinned jobs", "nodes", "GPU models", "migration order",
+    "dependencies", "GPUs per slot", "power cap", "cap range", "metrics",
+}  # fmt: skip
+
+same_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+
+
+def failed(verdict: Verdict) -> dict[str, str]:
+    """Return the failed checks and what they say."""
+    assert verdict.passed == all(check.passed for check in verdict.checks)
+    return {check.name: check.detail for check in verdict.checks if not check.passed}
+
+
+def with_job(snapshot: Snapshot, name: str, **changes: object) -> Snapshot:
+    jobs = tuple(replace(job, **changes) if job.id == name else job for job in snapshot.jobs)  # type: ignore[arg-type]
+    return replace(snapshot, jobs=jobs)
+
+
+def with_node(snapshot: Snapshot, name: str, **changes: object) -> Snapshot:
+    nodes = tuple(replace(node, **changes) if node.id == name else node for node in snapshot.nodes)  # type: ignore[arg-type]
+    return replace(snapshot, nodes=nodes)
+
+
+def without(actions: tuple[Action, ...], *kinds: type) -> tuple[Action, ...]:
+    return tuple(action for action in actions if not isinstance(action, kinds))
+
+
+def test_a_good_plan_passes_every_check(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    verdict = validate(plan, snapshot, archives)
+    assert failed(verdict) == {}
+    assert {check.name for check in verdict.checks} == CHECKS
+
+
+def test_the_task_says_what_the_function_says(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    assert validate_plan.fn(plan, snapshot, archives) == validate(plan, snapshot, archives)
+
+
+def test_a_plan_that_changes_nothing_passes(plan: Plan, snapshot: Snapshot) -> None:
+    nothing = signed(replace(plan, actions=(), inverse=(), metrics=(), solvers=(), bounds=(), assumed_power=()))
+    assert failed(validate(nothing, snapshot, None)) == {}
+
+
+def test_archives_are_left_out_where_nobody_says_where_they_lie(plan: Plan, snapshot: Snapshot) -> None:
+    verdict = validate(plan, snapshot, None)
+    assert failed(verdict) == {}
+    assert {check.name for check in verdict.checks} == CHECKS - {"archives"}
+
+
+def test_a_plan_altered_after_signing_fails_by_its_signature(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    altered = replace(plan, notes=("trust me",))
+    assert failed(validate(altered, snapshot, archives)).keys() == {"signature"}
+
+
+def test_a_stale_plan_fails_by_its_snapshot(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    stale = signed(replace(plan, snapshot_sha256="1" * 64))
+    later = replace(snapshot, taken_at="2026-01-31T13:00:00+00:00")
+    assert failed(validate(stale, snapshot, archives)).keys() == {"snapshot"}
+    assert "13:00" in failed(validate(plan, later, archives))["snapshot"]
+
+
+def test_a_value_that_no_plan_file_can_hold_fails_by_the_format(plan: Plan, snapshot: Snapshot) -> None:
+    actions = (replace(plan.actions[0], gain=math.nan), *plan.actions[1:])
+    verdict = validate(signed(replace(plan, actions=actions)), snapshot, None)
+    assert [check.name for check in verdict.checks] == ["format"]
+    assert not verdict.passed
+
+
+def test_a_state_that_contradicts_itself_is_told(replan: Replan, snapshot: Snapshot) -> None:
+    state = with_job(snapshot, "old", placement=(Worker("a0", (0, 1)),))
+    plan = signed(replace(replan(snapshot, ()), snapshot_sha256=snapshot_digest(state)))
+    found = failed(validate(plan, state, None))
+    assert found.keys() == {"state before"}
+    assert "a0 GPU 0" in found["state before"]
+
+
+@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize(("field", "value"), [("before", None), ("after", None), ("unit", "kW"), ("better", None)])
+def test_a_figure_that_is_not_true_fails_by_the_metrics(
+    plan: Plan, snapshot: Snapshot, archives: Path, number: int, field: str, value: object
+) -> None:
+    metric = plan.metrics[number]
+    if field in ("before", "after"):
+        value = getattr(metric, field) * 1.00001 + 1e-6
+    elif field == "better":
+        value = "lower" if metric.better == "higher" else "higher"
+    metrics = list(plan.metrics)
+    metrics[number] = replace(metric, **{field: value})  # type: ignore[arg-type]
+    found = failed(validate(signed(replace(plan, metrics=tuple(metrics))), snapshot, archives))
+    assert found.keys() == {"metrics"}
+    assert metric.name in found["metrics"]
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_a_figure_that_is_left_out_or_told_twice_is_named(
+    plan: Plan, snapshot: Snapshot, archives: Path, number: int
+) -> None:
+    metrics = plan.metrics
+    for altered in (metrics[:number] + metrics[number + 1 :], (*metrics, metrics[number])):
+        found = failed(validate(signed(replace(plan, metrics=altered)), snapshot, archives))
+        assert found.keys() == {"metrics"}
+        assert metrics[number].name in found["metrics"]
+
+
+def test_a_figure_without_a_definition_is_named(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    metrics = (*plan.metrics, Metric("placement.happiness", "smiles", 1.0, 2.0, "higher"))
+    found = failed(validate(signed(replace(plan, metrics=metrics)), snapshot, archives))
+    assert found == {
+        "metrics": "placement.happiness: expected a metric with a published definition, found an unknown one"
+    }
+
+
+def test_figures_of_a_noun_that_was_not_asked_for_need_not_be_there(replan: Replan, snapshot: Snapshot) -> None:
+    full = replan(snapshot, ())
+    for family in ("placement.", "power.", "routing."):
+        metrics = tuple(metric for metric in full.metrics if not metric.name.startswith((family, "checkpoint.")))
+        assert failed(validate(signed(replace(full, metrics=metrics)), snapshot, None)) == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "gpu"),
+    [
+        (Place("waiting", (), (Worker("d0", (0,)),), "", 0.0), "d0 GPU 0"),  # pinned holds it
+        (Place("waiting", (), (Worker("d0", (3,)),), "", 0.0), "d0 GPU 3"),  # unavailable
+        (Place("waiting", (), (Worker("d0", (4,)),), "", 0.0), "indexes below 4"),
+        (Place("waiting", (), (Worker("x0", (0,)),), "", 0.0), "x0"),
+        (Place("waiting", (), (Worker("e0", (0,)),), "", 0.0), "a node with L40"),
+        (Place("waiting", (), (Worker("d0", (2,)), Worker("d0", (0,))), "", 0.0), "none or 1 workers"),
+    ],
+)
+def test_gpus_that_cannot_be_held_fail_by_the_state_after(
+    plan: Plan, snapshot: Snapshot, actions: tuple[Action, ...], action: Place, gpu: str
+) -> None:
+    altered = tuple(action if isinstance(each, Place) else each for each in actions)
+    found = failed(validate(signed(replace(plan, actions=altered)), snapshot, None))
+    assert found.keys() - {"inverse"} == {"state after"}  # the inverse still frees the GPU that was meant
+    assert gpu in found["state after"]
+
+
+@pytest.mark.parametrize("limit", ["migration_budget_gpus", "migration_budget_replicas"])
+def test_a_budget_exceeded_by_one_fails(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...], limit: str
+) -> None:
+    allowed = getattr(snapshot.limits, limit)
+    tighter = replace(snapshot, limits=replace(snapshot.limits, **{limit: allowed - 1}))
+    found = failed(validate(replan(tighter, actions), tighter, None))
+    assert found.keys() == {"migration budget"}
+    assert f"at most {allowed - 1}" in found["migration budget"]
+
+
+def test_moving_within_a_node_counts_against_the_budget(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    shuffle = Migrate("old", (Worker("c0", (0, 1)),), (Worker("c0", (2, 3)),), 1, "", 0.0)
+    plan = replan(snapshot, (*actions[:2], shuffle, *actions[2:]))
+    assert "found 10" in failed(validate(plan, snapshot, None))["migration budget"]
+
+
+def test_a_pinned_job_that_moves_fails(replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]) -> None:
+    state = with_job(snapshot, "red", movable=False)
+    found = failed(validate(replan(state, actions), state, None))
+    assert found.keys() == {"pinned jobs"}
+    assert "red" in found["pinned jobs"]
+
+
+def roomier(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, limits=replace(snapshot.limits, migration_budget_gpus=10))
+
+
+TO_E0 = Migrate("old", (Worker("c0", (0, 1)),), (Worker("e0", (0, 1)),), 1, "", 0.0)
+
+
+def test_a_worker_may_leave_a_drained_node_but_not_come_to_one(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    moves = (*actions[:2], TO_E0, *actions[2:])
+    state = roomier(snapshot)
+    assert failed(validate(replan(state, moves), state, None)) == {}
+    drained = with_node(state, "e0", state="drained")
+    found = failed(validate(replan(drained, moves), drained, None))
+    assert found.keys() == {"nodes"}
+    assert "e0" in found["nodes"]
+
+
+def test_a_job_that_changes_its_gpu_model_fails(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    state = with_node(roomier(snapshot), "e0", gpu_model="A100")
+    found = failed(validate(replan(state, (*actions[:2], TO_E0, *actions[2:])), state, None))
+    assert found == {"GPU models": "job old: expected H100, found A100"}
+
+
+def test_gpus_taken_before_they_are_free_fail_by_the_migration_order(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    red, blue, *rest = actions
+    assert isinstance(blue, Migrate)
+    found = failed(validate(replan(snapshot, (red, replace(blue, batch=1), *rest)), snapshot, None))
+    assert found.keys() == {"migration order"}
+    assert "expected a1 GPU 0 to be free for red, found blue on it" in found["migration order"]
+
+
+def test_batches_out_of_order_fail_by_the_migration_order(replan: Replan, snapshot: Snapshot) -> None:
+    state = roomier(snapshot)
+    back = Migrate("blue", state.jobs[1].placement, (Worker("e0", WHOLE), Worker("b1", WHOLE)), 0, "", 0.0)
+    first = Migrate("old", (Worker("c0", (0, 1)),), (Worker("c0", (2, 3)),), 1, "", 0.0)
+    found = failed(validate(replan(state, (first, back)), state, None))
+    assert found.keys() == {"migration order"}
+    assert "expected a batch after 1, found 0" in found["migration order"]
+
+
+def test_an_incomplete_or_wrong_inverse_fails(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    kept = tuple(action for action in plan.inverse if not isinstance(action, Recap))
+    wrong = tuple(replace(action, after=500.0) if isinstance(action, Recap) else action for action in plan.inverse)
+    blind = tuple(replace(action, before=500.0) if isinstance(action, Recap) else action for action in plan.inverse)
+    for altered, says in ((kept, "red"), (wrong, "500"), (blind, "500")):
+        found = failed(validate(signed(replace(plan, inverse=altered)), snapshot, archives))
+        assert found.keys() == {"inverse"}
+        assert says in found["inverse"]
+
+
+def test_more_power_above_the_cap_than_in_force_fails(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    found = failed(validate(replan(snapshot, without(actions, Recap)), snapshot, None))
+    assert found.keys() == {"power cap"}
+    assert "found 0.466667 kWh and 13400 W" in found["power cap"]
+
+
+def test_power_above_a_cap_that_was_kept_fails(replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]) -> None:
+    state = replace(snapshot, limits=replace(snapshot.limits, power_cap_w=13_100.0))
+    assert failed(validate(replan(state, actions), state, None)) == {}
+    found = failed(validate(replan(state, without(actions, Recap)), state, None))
+    assert found.keys() == {"power cap"}
+    assert "expected 13100 W" in found["power cap"]
+
+
+def test_less_overload_than_in_force_passes_and_is_told(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    state = replace(snapshot, limits=replace(snapshot.limits, power_cap_w=11_700.0))
+    verdict = validate(replan(state, actions), state, None)
+    assert failed(verdict) == {}
+    told = next(check.detail for check in verdict.checks if check.name == "power cap")
+    assert (
+        told == f"{100 * 600 / 3.6e6:.6g} kWh above 11700 W, {(1400 + 1200 + 4 * 800) * 600 / 3.6e6:.6g} kWh in force"
+    )
+
+
+def test_an_expert_without_a_replica_fails(replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]) -> None:
+    lost = MoveReplicas("moe", 0, (1,), (1,), (0,), "", 0.0)
+    plan = replan(snapshot, actions)
+    altered = tuple(lost if isinstance(action, MoveReplicas) else action for action in actions)
+    back = tuple(
+        replace(lost, before=lost.after, after=lost.before) if isinstance(action, MoveReplicas) else action
+        for action in plan.inverse
+    )
+    found = failed(validate(signed(replace(plan, actions=altered, inverse=back)), snapshot, None))
+    assert found.keys() == {"experts"}
+    assert "without 1" in found["experts"]
+
+
+def test_a_job_that_starts_before_its_dependency_has_ended_fails(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    kept = tuple(action for action in actions if not (isinstance(action, Start) and action.job == "later"))
+    found = failed(validate(replan(snapshot, kept), snapshot, None))
+    assert found.keys() == {"dependencies"}
+    assert "job later: expected a start not before slot 7" in found["dependencies"]
+
+
+def test_a_job_that_gets_gpus_while_it_waits_for_another_fails(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    place = Place("later", (), (Worker("e0", WHOLE),), "", 0.0)
+    found = failed(validate(replan(snapshot, (*actions, place)), snapshot, None))
+    assert found.keys() == {"dependencies"}
+    assert "red" in found["dependencies"]
+
+
+def test_a_dependency_that_was_broken_before_is_told_and_not_held_against_the_plan(
+    replan: Replan, snapshot: Snapshot
+) -> None:
+    state = with_job(snapshot, "later", planned_start_s=600.0)
+    verdict = validate(replan(state, ()), state, None)
+    assert failed(verdict) == {}
+    assert any("1 broken before and after" in check.detail for check in verdict.checks)
+
+
+def test_more_gpus_than_there_are_in_a_slot_fail(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    wide = Job("wide", 4, 4, "pending", gpu_model="H100", gpu_power_w=60.0, remaining_s=600.0)
+    state = replace(snapshot, jobs=(*snapshot.jobs, wide))
+    for start_s, broken in ((600.0, {"GPUs per slot"}), (6000.0, {"GPUs per slot"}), (None, set())):
+        start = (Start("wide", None, start_s, "", 0.0),) if start_s is not None else ()
+        assert failed(validate(replan(state, (*actions, *start)), state, None)).keys() == broken
+
+
+@pytest.mark.parametrize("cap_w", [1100.0, 1000.5])
+def test_a_cap_that_the_nodes_refuse_fails(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...], cap_w: float
+) -> None:
+    found = failed(validate(replan(snapshot, (*actions, Recap("blue", None, cap_w, "", 0.0))), snapshot, None))
+    assert found.keys() == {"cap range"}
+    assert "200.0 to 1000.0 W" in found["cap range"]
+
+
+def test_a_capped_job_goes_to_no_node_that_cannot_go_as_low(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    state = with_job(with_node(roomier(snapshot), "e0", gpu_power_min_w=300.0), "old", gpu_power_cap_w=250.0)
+    found = failed(validate(replan(state, (*actions[:2], TO_E0, *actions[2:])), state, None))
+    assert found.keys() == {"cap range"}
+    assert "old" in found["cap range"]
+
+
+def test_an_action_whose_before_is_not_in_force_is_named(
+    plan: Plan, snapshot: Snapshot, actions: tuple[Action, ...]
+) -> None:
+    altered = tuple(
+        replace(action, before=500.0) if isinstance(action, Recap | Start) else action for action in actions
+    )
+    found = failed(validate(signed(replace(plan, actions=altered)), snapshot, None))
+    assert found.keys() == {"in force"}
+    assert found["in force"].count("expected 500.0 to be in force") == 3
+
+
+A0 = (Worker("a0", (0,)),)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Migrate("nobody", A0, A0, 0, "", 0.0),
+        Migrate("later", (), A0, 0, "", 0.0),  # holds nothing that could migrate
+        Migrate("old", (Worker("c0", (0, 1)),), (), 0, "", 0.0),  # would lose its GPUs
+        Migrate("red", A0, A0, 0, "", 0.0),  # twice
+        Place("red", (), A0, "", 0.0),
+        Place("waiting", (), A0, "", 0.0),  # twice
+        Place("later", (), (), "", 0.0),
+        Start("blue", None, 0.0, "", 0.0),
+        Start("later", 4200.0, 4800.0, "", 0.0),  # twice
+        Recap("nobody", None, 500.0, "", 0.0),
+        Recap("red", 600.0, 500.0, "", 0.0),  # twice
+        MoveReplicas("nobody", 0, (0,), (0,), (1,), "", 0.0),
+        MoveReplicas("moe", 2, (0,), (0,), (1,), "", 0.0),
+        MoveReplicas("moe", 1, (8,), (0,), (1,), "", 0.0),
+        MoveReplicas("moe", 1, (0, 0), (0, 0), (1, 1), "", 0.0),
+        MoveReplicas("moe", 1, (0,), (0, 1), (1,), "", 0.0),
+        MoveReplicas("moe", 1, (), (), (), "", 0.0),
+        MoveReplicas("moe", 0, (0,), (0,), (1,), "", 0.0),  # twice
+        Compress("nobody", None, Archive("x", "0" * 64, 1), "", 0.0),
+        Compress("red-9", None, None, "", 0.0),
+    ],
+)
+def test_an_action_on_nothing_of_its_own_is_named(
+    plan: Plan, snapshot: Snapshot, actions: tuple[Action, ...], action: Action
+) -> None:
+    found = failed(validate(signed(replace(plan, actions=(*actions, action))), snapshot, None))
+    found.pop("never worse", None)  # a deployment that is unknown has no solver table either
+    assert found.keys() == {"targets"}
+    assert "action 8" in found["targets"]
+
+
+@pytest.mark.parametrize("assumed", [("nobody",), ("red",), ("pinned", "pinned")])
+def test_an_assumed_power_that_does_not_belong_is_named(
+    plan: Plan, snapshot: Snapshot, assumed: tuple[str, ...]
+) -> None:
+    powers = tuple(AssumedPower(job, 250.0, "median") for job in assumed)
+    found = failed(validate(signed(replace(plan, assumed_power=powers)), snapshot, None))
+    assert found.keys() == {"targets"}
+    assert assumed[0] in found["targets"]
+
+
+def row(problem: str, method: str, cost: float, *, chosen: bool) -> SolverRow:
+    return SolverRow(problem, method, cost, 0, 0, 0, chosen)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (row("placement", "incumbent", 10.0, chosen=False), row("placement", "classical", 10.1, chosen=True)),
+        (row("placement", "incumbent", 10.0, chosen=False), row("placement", "classical", 5.0, chosen=False)),
+        (row("placement", "incumbent", 10.0, chosen=True), row("placement", "classical", 5.0, chosen=True)),
+        (row("placement", "classical", 5.0, chosen=True),),
+        (row("placement", "incumbent", 5.0, chosen=True), row("placement", "qaoa", 3.0, chosen=False)),  # below bound
+        (),
+    ],
+)
+def test_an_account_that_does_not_show_never_worse_fails(
+    plan: Plan, snapshot: Snapshot, archives: Path, rows: tuple[SolverRow, ...]
+) -> None:
+    others = tuple(each for each in plan.solvers if each.problem != "placement")
+    found = failed(validate(signed(replace(plan, solvers=(*rows, *others))), snapshot, archives))
+    assert found.keys() == {"never worse"}
+    assert "placement" in found["never worse"]
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        Bound("placement", 5.5, 0.0, ""),
+        Bound("placement", 4.0, 0.2, ""),
+        Bound("placement", 4.0, None, ""),
+        Bound("placement", -4.0, 0.25, ""),
+        Bound("fleet", 4.0, 0.25, ""),
+    ],
+)
+def test_a_bound_that_cannot_be_fails(plan: Plan, snapshot: Snapshot, archives: Path, bound: Bound) -> None:
+    found = failed(validate(signed(replace(plan, bounds=(bound,))), snapshot, archives))
+    assert found.keys() == {"never worse"}
+    assert bound.problem in found["never worse"]
+
+
+@pytest.mark.parametrize("position", [0, 1000, 2022])
+def test_an_altered_byte_of_an_archive_fails(plan: Plan, snapshot: Snapshot, archives: Path, position: int) -> None:
+    file = archives / "checkpoints" / "red-9.qfz"
+    octets = bytearray(file.read_bytes())
+    octets[position] ^= 1
+    file.write_bytes(octets)
+    found = failed(validate(plan, snapshot, archives))
+    assert found.keys() == {"archives"}
+    assert "sha256" in found["archives"]
+
+
+def test_a_cut_or_missing_archive_fails(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    file = archives / "checkpoints" / "red-9.qfz"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "expected 2023 bytes, found 2022" in failed(validate(plan, snapshot, archives))["archives"]
+    file.unlink()
+    assert failed(validate(plan, snapshot, archives)).keys() == {"archives"}
+
+
+def test_an_archive_outside_the_folder_or_of_another_checkpoint_fails(
+    plan: Plan, replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...], archives: Path
+) -> None:
+    compress = actions[-1]
+    assert isinstance(compress, Compress)
+    assert compress.after is not None
+    outside = replace(compress, after=replace(compress.after, path=f"../{archives.name}x.qfz"))
+    found = failed(validate(replan(snapshot, (*actions[:-1], outside)), snapshot, archives))
+    assert found.keys() == {"archives"}
+    assert "inside" in found["archives"]
+    other = replace(snapshot, checkpoints=(replace(snapshot.checkpoints[0], sha256="2" * 64),))
+    found = failed(validate(replan(other, actions), other, archives))
+    assert found.keys() == {"archives"}
+    assert "2" * 64 in found["archives"]
+
+
+def test_a_file_that_is_no_archive_fails(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...], archives: Path
+) -> None:
+    for octets in (b"", b"x" * 500):
+        (archives / "none.qfz").write_bytes(octets)
+        archive = Archive("none.qfz", hashlib.sha256(octets).hexdigest(), len(octets))
+        plan = replan(snapshot, (*actions[:-1], Compress("red-9", None, archive, "", 0.0)))
+        assert "archives" in failed(validate(plan, snapshot, archives))
+
+
+@same_fixture
+@given(data=st.data())
+def test_whatever_is_done_to_the_actions_the_verdict_is_no(plan: Plan, snapshot: Snapshot, data: st.DataObject) -> None:
+    """Dropping, doubling and exchanging actions is told, never raised."""
+    order = data.draw(st.lists(st.integers(0, len(plan.actions) - 1), max_size=12))
+    if sorted(order) == list(range(len(plan.actions))):
+        return
+    altered = signed(replace(plan, actions=tuple(plan.actions[index] for index in order)))
+    assert not validate(altered, snapshot, None).passed
+
+
+@same_fixture
+@given(position=st.integers(0, 1_000_000), character=st.sampled_from('0123456789abcxyz",:[]{}-'))
+def test_no_altered_character_of_a_plan_file_goes_unnoticed(
+    plan: Plan, snapshot: Snapshot, position: int, character: str
+) -> None:
+    text = PLAN.dump_json(plan).decode()
+    position %= len(text)
+    altered = text[:position] + character + text[position + 1 :]
+    try:
+        found = PLAN.validate_json(altered)
+    except ValidationError:
+        return
+    assert found == plan or not validate(found, snapshot, None).passed
