@@ -55,7 +55,7 @@ class GraphSage:
     noise: float = 0.3
     hidden_share: float = 0.5
     members: int = 2
-    fewest: int = 40
+    fewest: int = 24
     most: int = 512
     kind: Literal["graphsage"] = "graphsage"
 

@@ -27,10 +27,12 @@ class PowerRules:
 
     Args:
         max_age_s: a model whose training snapshot is older than this, seen from the snapshot at hand, is stale.
+        fewest: measured jobs below which none is trained; a fold fewer of them must still be enough to learn from.
         folds: into which groups are split to judge a model.
     """
 
     max_age_s: float = 7 * 86_400.0
+    fewest: int = 40
     folds: int = 3
 
 
@@ -70,6 +72,8 @@ def train_power(
         ForecastFailed: too few rows are measured, all in one group, or nothing was learned.
     """
     measured = samples.take(np.flatnonzero(samples.measured))
+    if len(measured.ids) < rules.fewest:
+        raise ForecastFailed(f"{len(measured.ids)} measured jobs, at least {rules.fewest} are needed")
     final, judged = rng.spawn(2)
     model = graph.train(measured, final)
     return TrainedPower(model, measured, trained_at, held_out_errors(measured, judged, graph, rules.folds))

@@ -119,8 +119,8 @@ def test_other_features_are_refused(samples, model):
 
 
 def test_too_few_measured_jobs_are_refused(samples):
-    with pytest.raises(ForecastFailed, match="39 measured jobs, at least 40"):
-        QUICK.train(samples.take(np.arange(39)), np.random.default_rng(0))
+    with pytest.raises(ForecastFailed, match="23 measured jobs, at least 24"):
+        QUICK.train(samples.take(np.arange(23)), np.random.default_rng(0))
 
 
 def test_at_most_so_many_jobs_are_kept(samples):

@@ -156,6 +156,13 @@ def test_one_gang_cannot_be_judged(samples):
         train_power(alone, np.random.default_rng(0), graph=QUICK, trained_at=NOW)
 
 
+def test_forty_measured_jobs_are_enough_to_train_and_judge(samples):
+    trained = train_power(samples.take(np.arange(40)), np.random.default_rng(0), graph=QUICK, trained_at=NOW)
+    assert len(trained.samples.ids) == 40
+    with pytest.raises(ForecastFailed, match="39 measured jobs, at least 40"):
+        train_power(samples.take(np.arange(39)), np.random.default_rng(0), graph=QUICK, trained_at=NOW)
+
+
 def test_training_again_gives_the_same_errors(samples):
     first, second = (
         train_power(samples, np.random.default_rng(3), graph=QUICK, trained_at=NOW).held_out for _ in range(2)
