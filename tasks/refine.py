@@ -118,7 +118,6 @@ def refine(
             best = number
     rows[best] = replace(rows[best], chosen=True)
     decision, trail = ends[best]
-    progress("done", 1.0)
     return Refined(decision, trail, tuple(rows), _bound(problem, trail[-1]), tuple(fallbacks))
 
 
