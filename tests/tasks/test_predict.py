@@ -9,8 +9,8 @@ from data.schemas.cluster import Link, Node, Snapshot
 from data.schemas.job import Job, PowerLevel, Worker
 from data.schemas.routing import ExpertDeployment
 from data.schemas.telemetry import LinkSeries, NodeSeries
-from tasks.forecasters.model_file import FILE_NAME, load_model
-from tasks.predict import Forecast, predict, predict_cluster, train_on, train_power_model
+from tasks.forecasters.model_file import FILE_NAME
+from tasks.predict import Forecast, predict, predict_cluster, train_power_model
 
 DRAW_OF = {"resnet": 0.3, "llama-8b": 0.6, "llama-70b": 0.85}
 
@@ -94,13 +94,11 @@ def test_the_assumed_snapshot_is_valid_and_states_every_draw(snapshot, forecast)
     ]
 
 
-def test_a_stored_model_gives_the_forecasts_of_the_one_that_was_stored(snapshot, stored):
+def test_a_stored_model_is_found_by_its_file_and_by_its_folder(snapshot, stored):
     assert stored.name == FILE_NAME
-    trained = train_on(snapshot, np.random.default_rng(3))
-    first, second = (
-        predict(snapshot, model, np.random.default_rng(0)) for model in (trained, load_model(stored.parent))
-    )
+    first, second = (predict_cluster.fn(snapshot, where, seed=3) for where in (stored, stored.parent))
     assert canonical(first) == canonical(second)
+    assert "power forecast: 60 measured jobs" in " ".join(first.notes)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04\x95pickle"])
