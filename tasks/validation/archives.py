@@ -5,9 +5,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import zstandard
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from data.schemas.checkpoint import Archive, Checkpoint
 from data.schemas.cluster import Snapshot
@@ -25,7 +26,7 @@ class Source:
     """The checkpoint that an archive says it was made of."""
 
     sha256: str
-    size_bytes: int
+    size_bytes: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def look_at_archives(plan: Plan, snapshot: Snapshot, folder: Path | None) -> Arc
         if folder is not None:
             try:
                 source = _examined(checkpoints[action.checkpoint], archive, folder)
-            except (OSError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
                 wrong.append(f"checkpoint {action.checkpoint}: {error}")
         size += archive.size_bytes + action.gain if source is None else source.size_bytes
     seen = f"{len(made)} archive(s), each with its size and SHA-256"
@@ -87,6 +88,8 @@ def _examined(checkpoint: Checkpoint, archive: Archive, folder: Path) -> Source:
     path = (folder / archive.path).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise ValueError(f"expected an archive inside {folder}, found {archive.path}")
+    if not path.is_file():
+        raise ValueError(f"{archive.path}: expected a file, found none")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
@@ -103,6 +106,8 @@ def _examined(checkpoint: Checkpoint, archive: Archive, folder: Path) -> Source:
         file.seek(offset)
         packed = file.read(length)
     try:
+        if zstandard.frame_content_size(packed) > INDEX_BYTES_MAX:  # it goes before max_output_size
+            raise ValueError("one that unpacks to too much")
         text = zstandard.ZstdDecompressor().decompress(packed, max_output_size=raw_length)
         source = _INDEX.validate_json(text).source
     except (zstandard.ZstdError, ValueError) as error:

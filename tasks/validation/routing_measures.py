@@ -14,9 +14,14 @@ Rank r of a deployment is the r-th GPU of its job, in the order of its workers; 
 
 from collections import Counter
 
+import numpy as np
+
 from data.schemas.cluster import Snapshot
 from data.schemas.routing import ExpertDeployment
 from tasks.validation.measure import Measure
+
+_AT_ONCE = 100_000
+"""Transitions that are counted in one go, for the sake of memory."""
 
 
 def routing_measures(deployment: ExpertDeployment, origin: ExpertDeployment, state: Snapshot) -> tuple[Measure, ...]:
@@ -64,19 +69,21 @@ def _rank_domains(deployment: ExpertDeployment, state: Snapshot) -> list[str]:
 
 
 def _crossing_share(deployment: ExpertDeployment, rank_domains: list[str]) -> float:
-    if not rank_domains:
+    steps = deployment.transitions
+    tokens = np.array([step.tokens for step in steps], dtype=np.float64)
+    if len(set(rank_domains)) < 2 or not tokens.sum() > 0:
         return 0.0
-    slot_domains = [domain for domain in rank_domains for _ in range(deployment.slots_per_rank)]
-    present: list[dict[int, Counter[str]]] = []
-    for held in deployment.placement:
-        layer: dict[int, Counter[str]] = {}
-        for expert, domain in zip(held, slot_domains, strict=True):
-            layer.setdefault(expert, Counter())[domain] += 1
-        present.append(layer)
-    total = across = 0.0
-    for step in deployment.transitions:
-        here, there = present[step.layer][step.source], present[step.layer + 1][step.target]
-        away = sum(count for domain, count in here.items() if domain not in there)
-        total += step.tokens
-        across += step.tokens * away / here.total()
-    return across / total if total > 0 else 0.0
+    names = {name: number for number, name in enumerate(dict.fromkeys(rank_domains))}
+    domain = np.repeat([names[name] for name in rank_domains], deployment.slots_per_rank)
+    replicas = np.zeros((deployment.layers, deployment.experts, len(names)))
+    for layer, held in enumerate(deployment.placement):
+        np.add.at(replicas[layer], (np.array(held), domain), 1.0)
+    share = replicas / replicas.sum(axis=2, keepdims=True)
+    absent = replicas == 0.0
+    across = 0.0
+    for first in range(0, len(steps), _AT_ONCE):
+        some = steps[first : first + _AT_ONCE]
+        layer, source, target = np.array([(step.layer, step.source, step.target) for step in some]).T
+        away = np.where(absent[layer + 1, target], share[layer, source], 0.0).sum(axis=1)
+        across += float(tokens[first : first + _AT_ONCE] @ away)
+    return across / float(tokens.sum())

@@ -47,6 +47,9 @@ DEFAULT_CURVE = ((0.4, 0.725), (0.5, 0.853), (0.6, 0.899), (0.7, 0.941), (0.8, 0
 ROUNDING = 1e-9
 """Slots by which a time may exceed a slot's beginning and still count as it."""
 
+FOREVER = 2.0**53
+"""Slots beyond which it no longer matters how long a job runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -190,7 +193,7 @@ def _run(job: Job, snapshot: Snapshot, nodes: Mapping[str, Node], hosts_of: Mapp
     else:
         wanted = limits.horizon_slots if job.planned_start_s is None else job.planned_start_s / limits.slot_s
         planned, room = min(limits.horizon_slots, math.ceil(wanted - ROUNDING)), job.gpus
-    duration = max(1, math.ceil(seconds / limits.slot_s - ROUNDING))
+    duration = max(1, math.ceil(min(seconds / limits.slot_s, FOREVER) - ROUNDING))
     draw_mw = math.ceil(1e3 * draw_w - 1e-6)
     return Run(job, planned, planned, duration, seconds, draw_mw, room, model)
 

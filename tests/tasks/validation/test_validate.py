@@ -2,11 +2,13 @@
 
 import hashlib
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -484,14 +486,40 @@ def test_an_archive_outside_the_folder_or_of_another_checkpoint_fails(
     assert "2" * 64 in found["archives"]
 
 
+def closed(index: bytes, raw_length: int) -> bytes:
+    """Return a file that ends as an archive with this packed index does."""
+    return index + struct.pack("<QQQ32sI8s", 0, len(index), raw_length, b"", 0, b"")
+
+
+@pytest.mark.parametrize(
+    ("octets", "says"),
+    [
+        (b"", "found 0 bytes"),
+        (b"x" * 500, "an index of at most"),
+        (closed(b"x" * 50, 50), "an index that can be read"),
+        (closed(b"x" * 50, 2**40), "an index of at most"),
+        (closed(zstandard.compress(b"[" * 10_000), 10_000), "an index that can be read"),
+        (closed(zstandard.compress(b"0" * 2**27), 2**20), "unpacks to too much"),
+        (
+            closed(zstandard.compress(b'{"source": {"sha256": "", "size_bytes": 1%s}}' % (b"0" * 400)), 500),
+            "size_bytes",
+        ),
+    ],
+)
 def test_a_file_that_is_no_archive_fails(
-    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...], archives: Path
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...], archives: Path, octets: bytes, says: str
 ) -> None:
-    for octets in (b"", b"x" * 500):
-        (archives / "none.qfz").write_bytes(octets)
-        archive = Archive("none.qfz", hashlib.sha256(octets).hexdigest(), len(octets))
-        plan = replan(snapshot, (*actions[:-1], Compress("red-9", None, archive, "", 0.0)))
-        assert "archives" in failed(validate(plan, snapshot, archives))
+    (archives / "none.qfz").write_bytes(octets)
+    archive = Archive("none.qfz", hashlib.sha256(octets).hexdigest(), len(octets))
+    plan = replan(snapshot, (*actions[:-1], Compress("red-9", None, archive, "", 0.0)))
+    assert says in failed(validate(plan, snapshot, archives))["archives"]
+
+
+def test_a_folder_in_an_archives_place_fails(plan: Plan, snapshot: Snapshot, archives: Path) -> None:
+    file = archives / "checkpoints" / "red-9.qfz"
+    file.unlink()
+    file.mkdir()
+    assert "expected a file" in failed(validate(plan, snapshot, archives))["archives"]
 
 
 @same_fixture
