@@ -47,14 +47,13 @@ def as_kubernetes(plan: Plan) -> str:
         "",
         *_ADVICE,
     ]
-    apply = f"kubectl apply --server-side --force-conflicts --field-manager=quantumflow -f {FILE} -l {STEP}="
-    for way, title in (("apply", "The way there"), ("undo", "The way back")):
-        lines += ["", f"{title}; add --dry-run=server to try a step:"]
-        names = dict.fromkeys(document["metadata"]["labels"][STEP] for document in ways[way])
-        for name in names:
-            lines.append(f"  {apply}{name}")
-            if name.endswith("-stop"):
-                lines.append("    and wait until the pods of these jobs are gone (kubectl get pods)")
+    apply = f'kubectl apply --server-side --force-conflicts --field-manager=quantumflow -f {FILE} -l "{STEP}=$1"'
+    lines += ["", f"  step() {{ {apply}; }}   # add --dry-run=server to try"]
+    for way, title in (("apply", "The way there:"), ("undo", "The way back:")):
+        lines += ["", title]
+        names = list(dict.fromkeys(document["metadata"]["labels"][STEP] for document in ways[way]))
+        waits = "   # and wait until the pods of these jobs are gone"
+        lines += [f"  step {name}{waits if name.endswith('-stop') else ''}" for name in names]
         if not names:
             lines.append("  nothing to do")
     head = "\n".join(f"# {line}".rstrip() for line in lines)
@@ -65,7 +64,8 @@ def as_kubernetes(plan: Plan) -> str:
 def _documents(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
     later = {action.job for action in actions if isinstance(action, Start) and action.after != 0}
-    for number, step in enumerate(steps(actions), start=1):
+    moving = [step for step in steps(actions) if isinstance(step[0], Migrate | Place)]
+    for number, step in enumerate(moving, start=1):
         name = f"{way}-{number:03d}"
         moves = [action for action in step if isinstance(action, Migrate)]
         for phase, suspend, placed in (("stop", True, False), ("place", True, True), ("start", False, True)):
@@ -82,17 +82,16 @@ def _documents(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[s
             for action in places
             if action.after
         ]
-        documents += _maps(step, name, taken_s)
-    return documents
+    return documents + _maps(actions, way, taken_s)
 
 
-def _maps(step: Sequence[Action], name: str, taken_s: int) -> list[dict[str, Any]]:
-    """Return the ConfigMaps of a step; those of one kind gather in one, expert maps in one per deployment."""
+def _maps(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[str, Any]]:
+    """Return the ConfigMaps: one of each kind, since a second would replace the first, and one per deployment."""
     caps: dict[str, str] = {}
     starts: dict[str, str] = {}
     archives: dict[str, str] = {}
     experts: dict[str, dict[str, str]] = {}
-    for action in step:
+    for action in actions:
         match action:
             case Recap():
                 caps[_key(action.job)] = "max" if action.after is None else f"{action.after:.10g}"
@@ -107,7 +106,7 @@ def _maps(step: Sequence[Action], name: str, taken_s: int) -> list[dict[str, Any
             case _:
                 pass
     documents = [
-        _config_map(kind, f"{name}-{kind}", meaning, data)
+        _config_map(kind, f"{way}-{kind}", meaning, data)
         for kind, meaning, data in (
             ("power-caps", "watts of each GPU of a job, or max", caps),
             ("start-times", "earliest start of a pending job; empty: not scheduled", starts),
@@ -116,7 +115,7 @@ def _maps(step: Sequence[Action], name: str, taken_s: int) -> list[dict[str, Any
         if data
     ]
     return documents + [
-        _config_map(f"experts-{_key(deployment)}", f"{name}-experts", "expert in each slot that changes", data)
+        _config_map(f"experts-{_key(deployment)}", f"{way}-experts", "expert in each slot that changes", data)
         for deployment, data in experts.items()
     ]
 

@@ -35,6 +35,9 @@ _ROUTING = {
     "crossing_share": "tokens that leave their NVLink domain",
     "moved_replicas": "expert replicas moved",
 }
+_PRICES = (".moved_gpus", ".moved_replicas")
+"""What a plan pays for the rest; its budget bounds it."""
+
 _KEY_FIGURES = (
     "placement.whole_domain_gpus",
     "placement.cross_domain_traffic_gb_per_s",
@@ -50,7 +53,7 @@ _KEY_FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class FigureChange:
-    """A metric as a row of a table; ``verdict`` is better, worse or same."""
+    """A metric as a row of a table; ``verdict`` is better, worse, price or same."""
 
     name: str
     label: str
@@ -93,7 +96,7 @@ def figure_change(metric: Metric) -> FigureChange:
     difference = metric.after - metric.before
     same = abs(difference) <= _EQUAL * max(1.0, abs(metric.before))
     improves = (difference < 0) == (metric.better == "lower")
-    verdict = "same" if same else "better" if improves else "worse"
+    verdict = "same" if same else "better" if improves else "price" if metric.name.endswith(_PRICES) else "worse"
     if same:
         change = "unchanged"
     elif metric.before:
@@ -103,9 +106,9 @@ def figure_change(metric: Metric) -> FigureChange:
     return FigureChange(
         one_line(metric.name),
         label(metric.name),
-        quantity(metric.before, metric.unit),
-        quantity(metric.after, metric.unit),
-        change,
+        one_line(quantity(metric.before, metric.unit)),
+        one_line(quantity(metric.after, metric.unit)),
+        one_line(change),
         verdict,
     )
 

@@ -17,7 +17,7 @@ from tasks.validation.verdict import Verdict
 
 MOST_ACTIONS = 12
 MOST_LINES = 10
-_COLOURS = {"better": "green", "worse": "red", "same": "dim"}
+_COLOURS = {"better": "green", "worse": "red", "price": "yellow", "same": "dim"}
 
 
 def plan_tables(plan: Plan) -> tuple[RenderableType, ...]:
@@ -59,7 +59,7 @@ def summary_markdown(plan: Plan, verdict: Verdict) -> str:
     for metric in plan.metrics[:50]:
         row = figure_change(metric)
         change = row.change if row.verdict == "same" else f"{row.change}, {row.verdict}"
-        lines.append(f"| {_escaped(row.label)} | {row.before} | {row.after} | {change} |")
+        lines.append(f"| {' | '.join(_escaped(cell) for cell in (row.label, row.before, row.after, change))} |")
     lines.append("")
     lines += [
         f"- **{_escaped(outcome.problem)}**: {_escaped(' '.join(outcome.sentences))}" for outcome in outcomes(plan)[:20]
@@ -137,7 +137,7 @@ def _figures(plan: Plan) -> Table:
     for metric in plan.metrics:
         row = figure_change(metric)
         change = row.change if row.verdict == "same" else f"{row.change} {row.verdict}"
-        table.add_row(Text(row.label), row.before, row.after, Text(change, style=_COLOURS[row.verdict]))
+        table.add_row(Text(row.label), Text(row.before), Text(row.after), Text(change, style=_COLOURS[row.verdict]))
     return table
 
 
@@ -157,9 +157,14 @@ def _actions(actions: tuple[Action, ...]) -> Table:
 
 
 def _solvers(plan: Plan) -> Table:
-    table = _table("Who found it", "problem", "what each solver reached")
+    costs = ("cost in force", "with the plan", "bound")
+    table = _table("Who found it", "problem", *costs, "what each solver reached", right=costs)
     for outcome in outcomes(plan):
-        table.add_row(Text(outcome.problem), Text(" ".join(outcome.sentences)))
+        start = next((row.cost for row in outcome.rows if row.method == INCUMBENT), None)
+        end = next((row.cost for row in outcome.rows if row.chosen), None)
+        bound = outcome.bound.value if outcome.bound and outcome.bound.gap is not None else None
+        figures = ("-" if value is None else number(value) for value in (start, end, bound))
+        table.add_row(Text(outcome.problem), *figures, Text(" ".join(outcome.sentences)))
     return table
 
 
