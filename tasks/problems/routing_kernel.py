@@ -1,21 +1,22 @@
 """What does a change of one layer's map cost, exactly? Differences in a few operations, and the change itself.
 
-Compiled code, all in this one file because numba's cache does not notice when a function called from another file
-changes. ``layer_cost`` computes from nothing what the differences must add up to.
+Compiled code; ``layer_cost`` computes from nothing what the differences must add up to. Numba's cache does not notice
+when a function that another file calls has changed: after editing this file, remove the caches.
 """
 
-import numba
 import numpy as np
+from numba import njit
 
 from tasks.problems.routing_state import Floats, Integers, Layout, State
 
-# mypy: disable-error-code="untyped-decorator"
-# numba ships no types
+outer = njit(cache=True, error_model="numpy")
+"""For what Python calls."""
 
-UNCHANGED = 1e-12  # smaller differences than this are rounding
+inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For what only compiled code calls: half of the time to compile went into the wrappers."""
 
 
-@numba.njit(cache=True, error_model="numpy")
+@outer
 def layer_cost(layout: Layout, placement: Integers, layer: int) -> tuple[float, int, float]:
     """Return imbalance, moved replicas, and the cost of crossings into the next layer, of ``(layers, slots)``."""
     experts = layout.loads.shape[1]
@@ -52,7 +53,7 @@ def layer_cost(layout: Layout, placement: Integers, layer: int) -> tuple[float, 
     return imbalance, moved, crossing
 
 
-@numba.njit(cache=True, error_model="numpy")
+@outer
 def layer_costs(layout: Layout, placement: Integers) -> Floats:
     """Return imbalance, moved replicas and cost of crossings into the next of each layer, ``(3, layers)``."""
     costs = np.zeros((3, placement.shape[0]))
@@ -61,7 +62,7 @@ def layer_costs(layout: Layout, placement: Integers) -> Floats:
     return costs
 
 
-@numba.njit(cache=True, error_model="numpy")
+@outer
 def fill(layout: Layout, state: State) -> None:
     """Compute everything in ``state`` from its ``slots``; counts, presence, leaving and arriving come in as zeros."""
     layers, slots = state.slots.shape
@@ -112,7 +113,7 @@ def state_of(layout: Layout, placement: Integers) -> State:
     return state
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def link(state: State, layer: int, slot: int, expert: int) -> None:
     """Put a slot at the head of an expert's list."""
     head = state.head[layer, expert]
@@ -123,7 +124,7 @@ def link(state: State, layer: int, slot: int, expert: int) -> None:
     state.head[layer, expert] = slot
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def unlink(state: State, layer: int, slot: int) -> None:
     """Take a slot out of its expert's list."""
     before, after = state.preceding[layer, slot], state.following[layer, slot]
@@ -135,7 +136,7 @@ def unlink(state: State, layer: int, slot: int) -> None:
         state.preceding[layer, after] = before
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def weigh(layout: Layout, state: State, layer: int, rank: int) -> None:
     """Compute a rank's load from its slots, so that no rounding piles up."""
     load = 0.0
@@ -145,23 +146,24 @@ def weigh(layout: Layout, state: State, layer: int, rank: int) -> None:
     state.rank_load[layer, rank] = load
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def surplus(layout: Layout, state: State, layer: int, rank: int, expert: int) -> int:
     """Return how many more slots of the rank hold the expert than in the map in force."""
     more = 0
     for slot in range(rank * layout.per_rank, (rank + 1) * layout.per_rank):
-        more += state.slots[layer, slot] == expert
-        more -= layout.in_force[layer, slot] == expert
+        more += int(state.slots[layer, slot] == expert) - int(layout.in_force[layer, slot] == expert)
     return more
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def moved_change(layout: Layout, state: State, layer: int, rank: int, gone: int, come: int) -> int:
     """Return the change in moved replicas if a rank gives up one expert for another."""
-    return (surplus(layout, state, layer, rank, come) >= 0) - (surplus(layout, state, layer, rank, gone) > 0)
+    loses = surplus(layout, state, layer, rank, gone) > 0
+    loads = surplus(layout, state, layer, rank, come) >= 0
+    return int(loads) - int(loses)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@outer
 def swap_change(layout: Layout, state: State, layer: int, slot: int, other: int) -> tuple[float, int]:
     """Return the exact change in cost, and in moved replicas, if two slots of different ranks swap experts."""
     one, two = state.slots[layer, slot], state.slots[layer, other]
@@ -185,11 +187,11 @@ def swap_change(layout: Layout, state: State, layer: int, slot: int, other: int)
     return change, moved
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def _passage(state: State, layer: int, expert: int, here: int, there: int) -> float:
     """Return the change in the cost of crossings if one replica goes from a domain to another."""
     leaving, arriving = state.leaving[layer, expert], state.arriving[layer, expert]
-    change = (leaving[there] - leaving[here]) / state.counts[layer, expert]
+    change: float = (leaving[there] - leaving[here]) / state.counts[layer, expert]
     if state.presence[layer, expert, here] == 1:
         change += arriving[here]
     if state.presence[layer, expert, there] == 0:
@@ -197,7 +199,7 @@ def _passage(state: State, layer: int, expert: int, here: int, there: int) -> fl
     return change
 
 
-@numba.njit(cache=True, error_model="numpy")
+@outer
 def overwrite_change(layout: Layout, state: State, layer: int, slot: int, expert: int) -> tuple[float, int]:
     """Return the exact change in cost, and in moved replicas, if a slot takes another expert than it holds.
 
@@ -229,7 +231,7 @@ def overwrite_change(layout: Layout, state: State, layer: int, slot: int, expert
     return change, moved
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def _recount(layout: Layout, state: State, layer: int, expert: int, rank: int, step: int) -> float:
     """Return the change in the cost of crossings if a rank gains (1) or loses (-1) a replica of the expert."""
     change = 0.0
@@ -242,7 +244,7 @@ def _recount(layout: Layout, state: State, layer: int, expert: int, rank: int, s
     return change
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def put(layout: Layout, state: State, layer: int, slot: int, expert: int) -> None:
     """Let a slot hold an expert; ranks' loads, moves and the neighbours' crossings are left to ``settle``."""
     gone = state.slots[layer, slot]
@@ -256,7 +258,7 @@ def put(layout: Layout, state: State, layer: int, slot: int, expert: int) -> Non
     state.presence[layer, expert, domain] += 1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@outer
 def change_slots(layout: Layout, state: State, layer: int, slot: int, other: int, expert: int) -> None:
     """Swap ``slot`` with ``other``, or let it take ``expert`` if ``other`` is -1; everything is kept up to date."""
     gone = state.slots[layer, slot]
@@ -287,7 +289,7 @@ def change_slots(layout: Layout, state: State, layer: int, slot: int, other: int
         _lift(layout, state, layer, come, 1.0)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@inner
 def _lift(layout: Layout, state: State, layer: int, expert: int, sign: float) -> None:
     """Take an expert's part out of what the neighbouring layers keep (-1), or put it back (+1)."""
     key = layer * layout.loads.shape[1] + expert
@@ -302,235 +304,12 @@ def _lift(layout: Layout, state: State, layer: int, expert: int, sign: float) ->
                 state.arriving[layer + 1, layout.out_expert[edge], domain] += share * layout.out_cost[edge]
 
 
-@numba.njit(cache=True, error_model="numpy")
-def total_moved(state: State) -> int:
-    """Return the moved replicas of all layers."""
-    moved = 0
-    for layer in range(state.moved.size):
-        moved += state.moved[layer]
-    return moved
-
-
-@numba.njit(cache=True, error_model="numpy")
-def propose(layout: Layout, state: State, layer: int, rng: np.random.Generator) -> tuple[int, int, int]:
-    """Return a possible change of a layer as (slot, other or -1, expert or -1); slot is -1 where none was hit upon.
-
-    Half of the proposals relieve the fullest rank; the others swap at random, spend a replica elsewhere, or bring an
-    expert back to a rank that held it.
-    """
-    slots, room = state.slots.shape[1], layout.per_rank
-    full = state.peak_rank[layer]
-    draw = rng.random()
-    slot = int(rng.random() * slots)
-    if draw < 0.55:  # swap, mostly with the fullest rank
-        other = int(rng.random() * slots)
-        if draw < 0.4:
-            other = full * room + int(rng.random() * room)
-        apart = slot // room != other // room and state.slots[layer, slot] != state.slots[layer, other]
-        return (slot, other, -1) if apart else (-1, -1, -1)
-    if draw < 0.85:  # a replica of another expert instead of a second one of this
-        if draw < 0.62:
-            slot = full * room + int(rng.random() * room)
-        tries = 0
-        while state.counts[layer, state.slots[layer, slot]] < 2:
-            slot = int(rng.random() * slots)
-            tries += 1
-            if tries > 8:
-                return -1, -1, -1
-        expert = state.slots[layer, full * room + int(rng.random() * room)]
-        if draw > 0.79 or slot // room == full:
-            expert = state.slots[layer, int(rng.random() * slots)]
-        return (-1, -1, -1) if expert == state.slots[layer, slot] else (slot, -1, expert)
-    rank = slot // room
-    tries = 0
-    while surplus(layout, state, layer, rank, state.slots[layer, slot]) <= 0:
-        slot = int(rng.random() * slots)
-        rank = slot // room
-        tries += 1
-        if tries > 8:
-            return -1, -1, -1
-    for home in range(rank * room, (rank + 1) * room):
-        expert = layout.in_force[layer, home]
-        if surplus(layout, state, layer, rank, expert) < 0:
-            if state.counts[layer, state.slots[layer, slot]] > 1 and rng.random() < 0.5:
-                return slot, -1, expert
-            other = state.head[layer, expert]
-            for _ in range(int(rng.random() * state.counts[layer, expert])):
-                other = state.following[layer, other]
-            return (slot, other, -1) if other // room != rank else (-1, -1, -1)
-    return -1, -1, -1
-
-
-@numba.njit(cache=True, error_model="numpy")
-def anneal(
-    layout: Layout,
-    state: State,
-    active: Integers,
-    budget: int,
-    evaluations: int,
-    hot: float,
-    cold: float,
-    rng: np.random.Generator,
-) -> tuple[Integers, int]:
-    """Anneal from ``state`` (Kirkpatrick et al. 1983, doi 10.1126/science.220.4598.671), which it changes.
-
-    Args:
-        active: layers to work on.
-        budget: moved replicas allowed.
-        evaluations: changes to evaluate.
-        hot: first temperature, in cost units.
-        cold: last temperature.
-
-    Returns:
-        The best map seen, ``(layers, slots)``, and how often the best improved.
-    """
-    best = state.slots.copy()
-    stale = np.zeros(state.slots.shape[0], np.bool_)  # layers where the best map and the state may differ
-    total, lowest, moved, accepted = 0.0, 0.0, total_moved(state), 0
-    cooling = (cold / hot) ** (1.0 / max(1, evaluations))
-    temperature = hot
-    for _ in range(evaluations):
-        temperature *= cooling
-        layer = active[int(rng.random() * active.size)]
-        slot, other, expert = propose(layout, state, layer, rng)
-        if slot < 0:
-            continue
+@outer
+def replay(placement: Integers, layer: int, steps: Integers) -> None:
+    """Make changes (slot, other or -1, expert, ...), ``(steps, at least 3)``, in one layer of a map."""
+    for step in range(steps.shape[0]):
+        slot, other = steps[step, 0], steps[step, 1]
         if other >= 0:
-            change, more = swap_change(layout, state, layer, slot, other)
+            placement[layer, slot], placement[layer, other] = placement[layer, other], placement[layer, slot]
         else:
-            change, more = overwrite_change(layout, state, layer, slot, expert)
-        if more > 0 and moved + more > budget:
-            continue
-        if change > 0.0 and rng.random() >= np.exp(-change / temperature):
-            continue
-        change_slots(layout, state, layer, slot, other, expert)
-        moved += more
-        total += change
-        stale[layer] = True
-        if total < lowest - UNCHANGED:
-            lowest = total
-            accepted += 1
-            for touched in active:
-                if stale[touched]:
-                    best[touched] = state.slots[touched]
-                    stale[touched] = False
-    return best, accepted
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _strain(load: float) -> float:
-    """Return the 16th power: summed over ranks it orders maps nearly as the fullest rank does, but breaks its ties."""
-    for _ in range(4):
-        load *= load
-    return load
-
-
-@numba.njit(cache=True, error_model="numpy")
-def swap_strain(layout: Layout, state: State, layer: int, slot: int, other: int) -> float:
-    """Return the change in the sum over ranks of (load / mean) ** 16 if two slots of different ranks swap."""
-    one, two = state.slots[layer, slot], state.slots[layer, other]
-    scale, load, counts = layout.scale[layer], state.rank_load[layer], state.counts[layer]
-    a, b = load[slot // layout.per_rank] * scale, load[other // layout.per_rank] * scale
-    up = scale * (layout.loads[layer, two] / counts[two] - layout.loads[layer, one] / counts[one])
-    return _strain(a + up) - _strain(a) + _strain(b - up) - _strain(b)
-
-
-@numba.njit(cache=True, error_model="numpy")
-def overwrite_strain(layout: Layout, state: State, layer: int, slot: int, expert: int) -> float:
-    """Return the change in the sum over ranks of (load / mean) ** 16 if a slot takes another expert."""
-    gone = state.slots[layer, slot]
-    mine = slot // layout.per_rank
-    scale, load, room = layout.scale[layer], state.rank_load[layer], state.rank_room
-    loads, counts = layout.loads[layer], state.counts[layer]
-    rise = loads[gone] / (counts[gone] - 1) - loads[gone] / counts[gone]
-    fall = loads[expert] / (counts[expert] + 1) - loads[expert] / counts[expert]
-    room[mine] = loads[expert] / (counts[expert] + 1) - loads[gone] / (counts[gone] - 1)
-    for changed in range(2):
-        at = state.head[layer, gone if changed == 0 else expert]
-        while at >= 0:
-            room[at // layout.per_rank] += rise if changed == 0 else fall
-            at = state.following[layer, at]
-    strain = _strain((load[mine] + room[mine]) * scale) - _strain(load[mine] * scale)
-    room[mine] = 0.0
-    for changed in range(2):
-        at = state.head[layer, gone if changed == 0 else expert]
-        while at >= 0:
-            rank = at // layout.per_rank
-            if room[rank] != 0.0:
-                strain += _strain((load[rank] + room[rank]) * scale) - _strain(load[rank] * scale)
-                room[rank] = 0.0
-            at = state.following[layer, at]
-    return strain
-
-
-@numba.njit(cache=True, error_model="numpy")
-def descend(
-    layout: Layout,
-    state: State,
-    layer: int,
-    share: float,
-    allowance: int,
-    steps: Integers,
-    costs: Floats,
-    rng: np.random.Generator,
-) -> tuple[int, int]:
-    """Relieve the fullest rank of a layer, each time by the change that lowers the strain most per moved replica.
-
-    Args:
-        share: how many of the fullest rank's changes to look at in each step, as a share of one.
-        allowance: changes to evaluate at most.
-        steps: receives (slot, other, expert, moved replicas of the layer afterwards), ``(steps, 4)``.
-        costs: receives the change in cost since the start, ``(steps,)``.
-
-    Returns:
-        The number of steps made and of changes evaluated.
-    """
-    slots, room, experts = state.slots.shape[1], layout.per_rank, layout.loads.shape[1]
-    evaluations, change = 0, 0.0
-    for step in range(costs.size):
-        full = state.peak_rank[layer]
-        best, at, partner, take = -UNCHANGED, -1, -1, -1
-        for slot in range(full * room, (full + 1) * room):
-            mine = state.slots[layer, slot]
-            weight = layout.loads[layer, mine] / state.counts[layer, mine]
-            for candidate in range(2 * slots + experts):
-                if share < 1.0 and rng.random() >= share:
-                    continue
-                if evaluations >= allowance:
-                    return step, evaluations
-                other = candidate % slots
-                theirs = state.slots[layer, other]
-                if candidate < slots:  # swap with a lighter replica elsewhere
-                    if other // room == full or layout.loads[layer, theirs] / state.counts[layer, theirs] >= weight:
-                        continue
-                    strain = swap_strain(layout, state, layer, slot, other)
-                    rank, gone, come, expert = other // room, theirs, mine, -1
-                elif candidate < 2 * slots:  # a further replica of what weighs here, instead of one that is spare
-                    if theirs == mine or state.counts[layer, theirs] < 2:
-                        continue
-                    strain = overwrite_strain(layout, state, layer, other, mine)
-                    rank, gone, come, expert = other // room, theirs, mine, mine
-                else:  # something else in its place
-                    expert = candidate - 2 * slots
-                    if expert == mine or state.counts[layer, mine] < 2:
-                        continue
-                    strain = overwrite_strain(layout, state, layer, slot, expert)
-                    rank, gone, come, other = full, mine, expert, slot
-                evaluations += 1
-                if strain < 0.0:
-                    moved = moved_change(layout, state, layer, rank, gone, come)
-                    if expert < 0:
-                        moved += moved_change(layout, state, layer, full, mine, theirs)
-                    if strain / max(moved, 0.5) < best:
-                        best, at, partner, take = strain / max(moved, 0.5), other, slot if expert < 0 else -1, expert
-        if at < 0:
-            return step, evaluations
-        if partner >= 0:
-            change += swap_change(layout, state, layer, at, partner)[0]
-        else:
-            change += overwrite_change(layout, state, layer, at, take)[0]
-        change_slots(layout, state, layer, at, partner, take)
-        steps[step, 0], steps[step, 1], steps[step, 2] = at, partner, take
-        steps[step, 3] = state.moved[layer]
-        costs[step] = change
-    return costs.size, evaluations
+            placement[layer, slot] = steps[step, 2]

@@ -66,7 +66,7 @@ class Eplb:
 
 
 def replicate(load: Floats, slots: int) -> Integers:
-    """Return the expert of each of ``slots`` replicas, ``(slots,)``: each expert once, then the heaviest replica again."""
+    """Return the expert of each of ``slots`` replicas, ``(slots,)``: each once, then the heaviest again."""
     heap = [(-weight, expert, 1) for expert, weight in enumerate(load.tolist())]
     heapq.heapify(heap)
     copies = list(range(load.size))
@@ -95,11 +95,11 @@ def pack(weights: Floats, packs: int) -> Integers:
 
 
 def contiguous(experts: int, slots: int, layers: int) -> Integers:
-    """Return the map of a deployment that nobody balanced, ``(layers, slots)``: experts in order, then the first again."""
+    """Return the map of a deployment that nobody balanced, ``(layers, slots)``: in order, then the first again."""
     return np.tile(np.arange(slots, dtype=np.int64) % experts, (layers, 1))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]  # numba ships no types
+@numba.njit(cache=True)
 def _swap(share: Floats, layer: Integers, ranks: int) -> None:
     """Swap slots of the fullest rank as long as the best swap with any other lowers the fuller of the two."""
     room = layer.size // ranks

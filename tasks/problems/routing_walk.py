@@ -1,0 +1,324 @@
+"""How does a search walk through expert maps? Proposals, annealing, and descents, compiled.
+
+Numba's cache does not notice when :mod:`tasks.problems.routing_kernel` changes: after editing it, remove the caches.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tasks.problems.routing_kernel import (
+    change_slots,
+    inner,
+    moved_change,
+    outer,
+    overwrite_change,
+    surplus,
+    swap_change,
+)
+from tasks.problems.routing_state import Floats, Integers, Layout, State
+
+UNCHANGED = 1e-12
+"""Smaller differences in cost than this are rounding."""
+
+NONE: Any = np.int64(-1)
+"""No slot, no expert; of this type, and no literal, lest numba compiles everything twice."""
+
+
+@inner
+def total_moved(state: State) -> int:
+    """Return the moved replicas of all layers."""
+    moved = 0
+    for layer in range(state.moved.size):
+        moved += state.moved[layer]
+    return moved
+
+
+@inner
+def propose(layout: Layout, state: State, layer: int, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Return a possible change of a layer as (slot, other or -1, expert or -1); slot is -1 where none was hit upon.
+
+    Half of the proposals relieve the fullest rank; the others swap at random, spend a replica elsewhere, or bring an
+    expert back to a rank that held it. Where tokens cross, a third of all bring an expert to where its tokens are.
+    """
+    if layout.out_expert.size and rng.random() < 0.33:
+        attracted: tuple[int, int, int] = _attract(layout, state, layer, rng)
+        return attracted
+    slots, room = state.slots.shape[1], layout.per_rank
+    full = state.peak_rank[layer]
+    draw = rng.random()
+    slot = int(rng.random() * slots)
+    if draw < 0.55:  # swap, mostly with the fullest rank
+        other = int(rng.random() * slots)
+        if draw < 0.4:
+            other = full * room + int(rng.random() * room)
+        apart = slot // room != other // room and state.slots[layer, slot] != state.slots[layer, other]
+        return (slot, other, NONE) if apart else (NONE, NONE, NONE)
+    if draw < 0.85:  # a replica of another expert instead of a second one of this
+        if draw < 0.62:
+            slot = full * room + int(rng.random() * room)
+        tries = 0
+        while state.counts[layer, state.slots[layer, slot]] < 2:
+            slot = int(rng.random() * slots)
+            tries += 1
+            if tries > 8:
+                return NONE, NONE, NONE
+        expert = state.slots[layer, full * room + int(rng.random() * room)]
+        if draw > 0.79 or slot // room == full:
+            expert = state.slots[layer, int(rng.random() * slots)]
+        return (NONE, NONE, NONE) if expert == state.slots[layer, slot] else (slot, NONE, expert)
+    rank = slot // room
+    tries = 0
+    while surplus(layout, state, layer, rank, state.slots[layer, slot]) <= 0:
+        slot = int(rng.random() * slots)
+        rank = slot // room
+        tries += 1
+        if tries > 8:
+            return NONE, NONE, NONE
+    for home in range(rank * room, (rank + 1) * room):
+        expert = layout.in_force[layer, home]
+        if surplus(layout, state, layer, rank, expert) < 0:
+            if state.counts[layer, state.slots[layer, slot]] > 1 and rng.random() < 0.5:
+                return slot, NONE, expert
+            other = state.head[layer, expert]
+            for _ in range(int(rng.random() * state.counts[layer, expert])):
+                other = state.following[layer, other]
+            return (slot, other, NONE) if other // room != rank else (NONE, NONE, NONE)
+    return NONE, NONE, NONE
+
+
+@inner
+def _attract(layout: Layout, state: State, layer: int, rng: np.random.Generator) -> tuple[int, int, int]:
+    """Return a change that brings a random expert to the domain where that saves most crossings."""
+    slots = state.slots.shape[1]
+    slot = int(rng.random() * slots)
+    expert = state.slots[layer, slot]
+    home = layout.domain[slot // layout.per_rank]
+    goal, lowest = home, np.inf
+    for domain in range(layout.domains):
+        saved = 0.0 if state.presence[layer, expert, domain] else state.arriving[layer, expert, domain]
+        cost = state.leaving[layer, expert, domain] / state.counts[layer, expert] - saved
+        if domain != home and cost < lowest:
+            goal, lowest = domain, cost
+    for _ in range(4 * layout.domains):
+        other = int(rng.random() * slots)
+        theirs = state.slots[layer, other]
+        if layout.domain[other // layout.per_rank] == goal and theirs != expert:
+            if state.counts[layer, theirs] > 1 and rng.random() < 0.5:
+                return other, NONE, expert
+            return slot, other, NONE
+    return NONE, NONE, NONE
+
+
+@outer
+def anneal(
+    layout: Layout,
+    state: State,
+    active: Integers,
+    budget: int,
+    evaluations: int,
+    hot: float,
+    cold: float,
+    rng: np.random.Generator,
+) -> tuple[Integers, int]:
+    """Anneal from ``state`` (Kirkpatrick et al. 1983, doi 10.1126/science.220.4598.671), which it changes.
+
+    Args:
+        layout: the deployment.
+        state: where it starts.
+        active: layers to work on.
+        budget: moved replicas allowed.
+        evaluations: changes to evaluate.
+        hot: first temperature, in cost units.
+        cold: last temperature.
+        rng: all chance.
+
+    Returns:
+        The best map seen, ``(layers, slots)``, and how often the best improved.
+    """
+    best = state.slots.copy()
+    stale = np.zeros(state.slots.shape[0], np.bool_)  # layers where the best map and the state may differ
+    total, lowest, moved, accepted = 0.0, 0.0, total_moved(state), 0
+    cooling = (cold / hot) ** (1.0 / max(1, evaluations))
+    temperature = hot
+    for _ in range(evaluations):
+        temperature *= cooling
+        layer = active[int(rng.random() * active.size)]
+        slot, other, expert = propose(layout, state, layer, rng)
+        if slot < 0:
+            continue
+        if other >= 0:
+            change, more = swap_change(layout, state, layer, slot, other)
+        else:
+            change, more = overwrite_change(layout, state, layer, slot, expert)
+        if more > 0 and moved + more > budget:
+            continue
+        if change > 0.0 and rng.random() >= np.exp(-change / temperature):
+            continue
+        change_slots(layout, state, layer, slot, other, expert)
+        moved += more
+        total += change
+        stale[layer] = True
+        if total < lowest - UNCHANGED:
+            lowest = total
+            accepted += 1
+            for touched in active:
+                if stale[touched]:
+                    best[touched] = state.slots[touched]
+                    stale[touched] = False
+    return best, accepted
+
+
+@inner
+def _strain(load: float) -> float:
+    """Return the 16th power: summed over ranks it orders maps nearly as the fullest rank does, but breaks its ties."""
+    for _ in range(4):
+        load *= load
+    return load
+
+
+@inner
+def swap_strain(layout: Layout, state: State, layer: int, slot: int, other: int) -> float:
+    """Return the change in the sum over ranks of (load / mean) ** 16 if two slots of different ranks swap."""
+    one, two = state.slots[layer, slot], state.slots[layer, other]
+    scale, load, counts = layout.scale[layer], state.rank_load[layer], state.counts[layer]
+    a, b = load[slot // layout.per_rank] * scale, load[other // layout.per_rank] * scale
+    up = scale * (layout.loads[layer, two] / counts[two] - layout.loads[layer, one] / counts[one])
+    change: float = _strain(a + up) - _strain(a) + _strain(b - up) - _strain(b)
+    return change
+
+
+@inner
+def overwrite_strain(layout: Layout, state: State, layer: int, slot: int, expert: int) -> float:
+    """Return the change in the sum over ranks of (load / mean) ** 16 if a slot takes another expert."""
+    gone = state.slots[layer, slot]
+    mine = slot // layout.per_rank
+    scale, load, room = layout.scale[layer], state.rank_load[layer], state.rank_room
+    loads, counts = layout.loads[layer], state.counts[layer]
+    rise = loads[gone] / (counts[gone] - 1) - loads[gone] / counts[gone]
+    fall = loads[expert] / (counts[expert] + 1) - loads[expert] / counts[expert]
+    room[mine] = loads[expert] / (counts[expert] + 1) - loads[gone] / (counts[gone] - 1)
+    for changed in range(2):
+        at = state.head[layer, gone if changed == 0 else expert]
+        while at >= 0:
+            room[at // layout.per_rank] += rise if changed == 0 else fall
+            at = state.following[layer, at]
+    strain: float = _strain((load[mine] + room[mine]) * scale) - _strain(load[mine] * scale)
+    room[mine] = 0.0
+    for changed in range(2):
+        at = state.head[layer, gone if changed == 0 else expert]
+        while at >= 0:
+            rank = at // layout.per_rank
+            if room[rank] != 0.0:
+                strain += _strain((load[rank] + room[rank]) * scale) - _strain(load[rank] * scale)
+                room[rank] = 0.0
+            at = state.following[layer, at]
+    return strain
+
+
+@outer
+def descend(
+    layout: Layout,
+    state: State,
+    layer: int,
+    share: float,
+    allowance: int,
+    steps: Integers,
+    costs: Floats,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Relieve the fullest rank of a layer, each time by the change that lowers the strain most per moved replica.
+
+    Args:
+        layout: the deployment.
+        state: where it starts; it is changed.
+        layer: where.
+        share: how many of the fullest rank's changes to look at in each step, as a share of one; more where none of
+            them helps.
+        allowance: changes to evaluate at most.
+        steps: receives (slot, other, expert, moved replicas of the layer afterwards), ``(steps, 4)``.
+        costs: receives the change in cost since the start, ``(steps,)``.
+        rng: all chance.
+
+    Returns:
+        The number of steps made and of changes evaluated.
+    """
+    slots, room, experts = state.slots.shape[1], layout.per_rank, layout.loads.shape[1]
+    evaluations, change = 0, 0.0
+    step = 0
+    while step < costs.size:
+        full = state.peak_rank[layer]
+        best, at, partner, take = -UNCHANGED, NONE, NONE, NONE
+        for slot in range(full * room, (full + 1) * room):
+            mine = state.slots[layer, slot]
+            weight = layout.loads[layer, mine] / state.counts[layer, mine]
+            for candidate in range(2 * slots + experts):
+                if share < 1.0 and rng.random() >= share:
+                    continue
+                if evaluations >= allowance:
+                    return step, evaluations
+                other = candidate % slots
+                theirs = state.slots[layer, other]
+                if candidate < slots:  # swap with a lighter replica elsewhere
+                    if other // room == full or layout.loads[layer, theirs] / state.counts[layer, theirs] >= weight:
+                        continue
+                    strain = swap_strain(layout, state, layer, slot, other)
+                    rank, gone, come, expert = other // room, theirs, mine, NONE
+                elif candidate < 2 * slots:  # a further replica of what weighs here, instead of one that is spare
+                    if theirs == mine or state.counts[layer, theirs] < 2:
+                        continue
+                    strain = overwrite_strain(layout, state, layer, other, mine)
+                    rank, gone, come, expert = other // room, theirs, mine, mine
+                else:  # something else in its place
+                    expert = candidate - 2 * slots
+                    if expert == mine or state.counts[layer, mine] < 2:
+                        continue
+                    strain = overwrite_strain(layout, state, layer, slot, expert)
+                    rank, gone, come, other = full, mine, expert, slot
+                evaluations += 1
+                if strain < 0.0:
+                    moved = moved_change(layout, state, layer, rank, gone, come)
+                    if expert < 0:
+                        moved += moved_change(layout, state, layer, full, mine, theirs)
+                    if strain / max(moved, 0.5) < best:
+                        best, at, partner, take = strain / max(moved, 0.5), other, slot if expert < 0 else NONE, expert
+        if at < 0 and share >= 1.0:
+            return step, evaluations
+        if at < 0:  # improvements have become rare: look at more
+            share = min(1.0, 3.0 * share)
+            continue
+        if partner >= 0:
+            change += swap_change(layout, state, layer, at, partner)[0]
+        else:
+            change += overwrite_change(layout, state, layer, at, take)[0]
+        change_slots(layout, state, layer, at, partner, take)
+        steps[step, 0], steps[step, 1], steps[step, 2] = at, partner, take
+        steps[step, 3] = state.moved[layer]
+        costs[step] = change
+        step += 1
+    return step, evaluations
+
+
+@outer
+def sample(layout: Layout, state: State, layers: Integers, rng: np.random.Generator) -> tuple[Integers, Floats]:
+    """Return one proposed change for each entry of ``layers`` as far as one is hit upon, with its exact cost.
+
+    Returns:
+        (layer, slot, other or -1, expert or -1, change in moved replicas), ``(changes, 5)``, and the changes in cost.
+    """
+    changes = np.zeros((layers.size, 5), np.int64)
+    costs = np.zeros(layers.size)
+    count = 0
+    for layer in layers:
+        slot, other, expert = propose(layout, state, layer, rng)
+        if slot < 0:
+            continue
+        if other >= 0:
+            cost, moved = swap_change(layout, state, layer, slot, other)
+        else:
+            cost, moved = overwrite_change(layout, state, layer, slot, expert)
+        changes[count, 0], changes[count, 1], changes[count, 2] = layer, slot, other
+        changes[count, 3], changes[count, 4] = expert, moved
+        costs[count] = cost
+        count += 1
+    return changes[:count], costs[:count]
