@@ -7,7 +7,7 @@ import numpy as np
 
 from data.schemas.cluster import Snapshot
 from data.transition import apply_actions
-from flows.params import EFFORTS, SOLVERS, OptimizeParams
+from flows.params import SOLVERS, OptimizeParams
 from flows.watch import Watch
 from tasks.plan import Part
 from tasks.predict import Forecast
@@ -79,7 +79,7 @@ def _part(
     refined = refine_plan(
         problem,
         params.solver,
-        effort=EFFORTS[params.effort],
+        effort=params.work,
         twins=twins,
         seed=seed,
         expired=watch.expired,

@@ -13,7 +13,7 @@ from flows.publish import write_run
 from flows.run_folder import run_folder
 from flows.watch import Watch, artifact_progress
 from tasks.ingest import ingest_snapshot
-from tasks.plan import assemble_plan
+from tasks.plan import Part, assemble_plan
 from tasks.predict import predict_cluster
 from tasks.validate import validate_plan
 
@@ -49,7 +49,7 @@ def optimize_cluster(params: OptimizeParams) -> str:
         watch.enter("plan", 0.9)
         plan = assemble_plan(
             reading.snapshot,
-            (*parts, archives.part),
+            (Part(fallbacks=forecast.fallbacks), *parts, archives.part),
             assumed_power=forecast.assumed_power,
             set_aside=(*reading.set_aside, *archives.set_aside),
             notes=(*reading.notes, *forecast.notes),

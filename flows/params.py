@@ -101,6 +101,12 @@ class OptimizeParams(BaseModel):
         description="Folder of a trained power forecaster; empty trains one on the snapshot's measured jobs",
         json_schema_extra={"position": 8},
     )
+    custom_effort: Effort | None = Field(
+        default=None,
+        title="Effort in detail",
+        description="Goes before the named effort",
+        json_schema_extra={"position": 13},
+    )
     guard_s: float = Field(
         default=900.0,
         gt=0,
@@ -113,6 +119,11 @@ class OptimizeParams(BaseModel):
     def live(self) -> bool:
         """Whether a service is asked, so that a retry may help."""
         return self.source.live or self.telemetry is not None
+
+    @property
+    def work(self) -> Effort:
+        """How much is computed."""
+        return self.custom_effort or EFFORTS[self.effort]
 
     def limit(self, limits: Limits) -> Limits:
         """Return ``limits`` with what this run asks for instead."""

@@ -41,6 +41,10 @@ class Effort:
     patience: int = 6
     tries: int = 16
 
+    def __post_init__(self) -> None:
+        if self.evaluations < 0 or min(self.rounds, self.window, self.patience, self.tries) < 1:
+            raise ValueError(f"expected evaluations of at least 0 and the rest of at least 1, got {self}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refined(Generic[Decision]):

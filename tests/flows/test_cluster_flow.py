@@ -26,6 +26,7 @@ from flows.params import OptimizeParams
 from flows.publish import PLAN, RENDERINGS, REPORT, SNAPSHOT, TIMINGS
 from qiskit_solvers import sandbox
 from qiskit_solvers.qaoa import Qaoa
+from tasks.refine import Effort
 from tasks.validate import validate
 
 
@@ -171,7 +172,9 @@ def test_a_plan_is_written_though_the_simulator_stalls(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_written_though_the_simulator_runs_out_of_memory(tmp_path: Path) -> None:
-    folder = planned(tmp_path, nouns=("placement",), solver=Qaoa(layers=4, shots=64, memory_mb=1))
+    wide = Effort(evaluations=10, rounds=3, window=18)
+    solver = Qaoa(layers=4, shots=64, memory_mb=1)
+    folder = planned(tmp_path, nouns=("placement",), solver=solver, custom_effort=wide)
     assert_planned_with_stand_in(folder, "out of memory")
 
 
