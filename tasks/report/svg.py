@@ -17,7 +17,7 @@ def element(tag: str, attributes: Mapping[str, str], *children: Element, text: s
     return made
 
 
-def picture(width: float, height: float, description: str, *children: Element) -> Element:
+def picture(width: float, height: float, description: str, *children: Element, style: str = "") -> Element:
     """Return the root element of a picture that scales with the page.
 
     Args:
@@ -25,13 +25,14 @@ def picture(width: float, height: float, description: str, *children: Element) -
         height: likewise.
         description: what a person who cannot see it should know.
         children: what it shows.
+        style: class of the style sheet.
     """
     attributes = {
         "viewBox": f"0 0 {at(width)} {at(height)}",
         "role": "img",
         "aria-label": one_line(description),
     }
-    return element("svg", attributes, *children)
+    return element("svg", attributes | ({"class": style} if style else {}), *children)
 
 
 def label(x: float, y: float, text: str, style: str = "", *, end: str = "") -> Element:

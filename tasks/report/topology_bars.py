@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from data.schemas.cluster import Node
-from tasks.report.gangs import Holdings, natural, usable_gpus
+from tasks.report.gangs import LETTERS, Holdings, natural, usable_gpus
 from tasks.report.quantities import counted
-from tasks.report.svg import box, element, picture, tile
+from tasks.report.svg import box, element, label, picture, tile
 
 MOST_BARS = 1_500
 """Bars of one map; above this domains give way to racks, and racks to those that change most."""
@@ -123,6 +123,10 @@ def _bar(
     for style in styles:
         share = width * shares[style] / max(1, total)
         parts.append(element("path", {"class": style, "d": tile(left, y, share, height)}))
+        if style.startswith("g") and height >= 9 and share >= 10:
+            number = int(style[1:])
+            middle = left + share / 2
+            parts.append(label(middle, y + height / 2 + 3.2, LETTERS[number], f"letter on{number}", end="middle"))
         left += share
     parts[0].append(element("title", {}, text=_title(place, fill, total)))
     if changed:  # the outline goes over the filling, which it would otherwise hide

@@ -96,7 +96,8 @@ class _Map:
             parts.append(outline)
         for node in nodes:
             parts += self._node(node)
-        return picture(WIDTH, self.layout.height, f"GPUs by gang, {when} the plan", *parts)
+        style = "fine" if self.layout.cell < 9 else ""
+        return picture(WIDTH, self.layout.height, f"GPUs by gang, {when} the plan", *parts, style=style)
 
     def _node(self, node: Node) -> list[Element]:
         usable = usable_gpus(node)
