@@ -1,10 +1,11 @@
 """What can be done from a terminal? The same flow as in the Prefect UI, and looks at its plans."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -40,14 +41,25 @@ def _told() -> Iterator[None]:
 
 
 @app.command()
-def run(  # noqa: PLR0913  # each option is one field of the form
+def run(  # each option is one field of the form
     sample: Annotated[
         Literal["small", "fragmented", "over-cap"] | None, typer.Option(help="A cluster that ships with the project.")
     ] = None,
     snapshot: Annotated[Path | None, typer.Option(help="A snapshot file in our JSON format.")] = None,
+    slurm: Annotated[bool, typer.Option("--slurm", help="The Slurm that this machine's commands talk to.")] = False,
+    slurm_files: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="SQUEUE SINFO", help="Output of squeue --json and sinfo --json."),
+    ] = None,
+    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="The current context of kubectl.")] = False,
+    kubernetes_files: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="NODES PODS", help="Output of kubectl get nodes and get pods -A, both with -o json."),
+    ] = None,
+    philly: Annotated[Path | None, typer.Option(help="A Philly trace: 500 jobs replayed on 1,024 GPUs.")] = None,
     source: Annotated[
         str | None,
-        typer.Option(help='Any other source as JSON, e.g. \'{"kind": "slurm"}\'; kinds: see --sources.'),
+        typer.Option(help="A source with all of its fields, as JSON; --sources lists them."),
     ] = None,
     nouns: Annotated[
         str, typer.Option(help="What to improve, comma-separated: placement, power, routing, checkpoints.")
@@ -76,29 +88,27 @@ def run(  # noqa: PLR0913  # each option is one field of the form
     sources: Annotated[bool, typer.Option("--sources", help="List the kinds of sources with their fields.")] = False,
 ) -> None:
     """Plan for a cluster and write plan.json, report.html and renderings to a new folder of OUTPUT."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
-    from data.readers.sources import Sample, SnapshotFile, Source
     from flows.params import SOLVERS, OptimizeParams
     from flows.terminal import list_sources, run_in_terminal
 
     if sources:
         list_sources()
         return
-    given = [option for option in (sample, snapshot, source) if option is not None]
-    if len(given) > 1:
-        raise typer.BadParameter("expected one of --sample, --snapshot and --source")
+    given: dict[str, object] = {
+        "sample": sample and {"name": sample},
+        "snapshot": snapshot and {"path": snapshot},
+        "slurm": slurm and {},
+        "slurm-files": slurm_files and {"squeue": slurm_files[0], "sinfo": slurm_files[1]},
+        "kubernetes": kubernetes and {},
+        "kubernetes-files": kubernetes_files and {"nodes": kubernetes_files[0], "pods": kubernetes_files[1]},
+        "philly": philly and {"path": philly},
+    }
     try:
-        chosen = (
-            SnapshotFile(snapshot)
-            if snapshot is not None
-            else TypeAdapter(Source).validate_json(source)
-            if source is not None
-            else Sample(name=sample or "small")
-        )
         params = OptimizeParams.model_validate(
             {
-                "source": chosen,
+                "source": _source(given, source),
                 "nouns": tuple(noun.strip() for noun in nouns.split(",") if noun.strip()),
                 "solver": SOLVERS[solver],
                 "effort": effort,
@@ -118,6 +128,21 @@ def run(  # noqa: PLR0913  # each option is one field of the form
         raise typer.BadParameter("; ".join(lines)) from error
     with _told():
         run_in_terminal(params)
+
+
+def _source(given: dict[str, object], text: str | None) -> object:
+    """Return the one source that was asked for; the small sample where none was."""
+    asked = {kind: fields for kind, fields in given.items() if fields is not None and fields is not False}
+    if len(asked) + (text is not None) > 1:
+        raise typer.BadParameter(f"expected one source, found {', '.join([*asked, *(['--source'] if text else [])])}")
+    if text is not None:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise typer.BadParameter(f"--source: expected JSON, found {text!r} ({error})") from error
+    for kind, fields in asked.items():
+        return {"kind": kind, **cast("dict[str, object]", fields)}
+    return {"kind": "sample"}
 
 
 @plan_app.command("show")

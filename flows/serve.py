@@ -39,7 +39,7 @@ def serve_everything(port: int) -> None:
     try:
         _wait(api, server)
         environment["PREFECT_API_URL"] = api
-        served = subprocess.Popen([sys.executable, "-m", "flows.served"], env=environment, cwd=Path.cwd())  # noqa: S603
+        served = subprocess.Popen([sys.executable, "-m", "flows.served"], env=environment, cwd=Path.cwd())
         typer.echo(f"UI at http://{HOST}:{port}  (Ctrl-C ends the server)")
         code = served.wait()
         if code:
