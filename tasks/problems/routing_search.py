@@ -31,6 +31,15 @@ HOT = 0.01
 COLD = 0.03
 """Last temperature, as a share of the first."""
 
+COOLINGS = (1.0, 100.0, 10.0)
+"""How much hotter each cooling starts, from the best so far. Only the first, where evaluations are few per slot."""
+
+COOLING_SHARES = (0.6, 0.5, 1.0)
+"""Share of the evaluations left that each cooling uses."""
+
+PLENTY = 100
+"""Evaluations per slot from which all coolings are run."""
+
 DESCENTS = 32
 """Descents per layer at most."""
 
@@ -65,11 +74,16 @@ def search_map(
     dealt = deal(layout, start, options, budget)
     improved = total_cost(layout, dealt) < total_cost(layout, start)
     best = dealt if improved else start
-    terms = layer_costs(layout, best)
-    hot = max(1e-6, (2 if routed else 1) * HOT * float((terms[0] + terms[2])[active].mean()))
-    state = state_of(layout, best)
-    annealed, accepted = anneal(layout, state, active, budget, evaluations - used, hot, COLD * hot, rng)
-    return annealed, evaluations, int(improved) + int(accepted)
+    coolings = COOLINGS if evaluations >= PLENTY * active.size * start.shape[1] else COOLINGS[:1]
+    total = int(improved)
+    for hotter, part in zip(coolings, COOLING_SHARES, strict=False):
+        terms = layer_costs(layout, best)
+        hot = max(1e-6, (2 if routed else 1) * HOT * hotter * float((terms[0] + terms[2])[active].mean()))
+        tries = evaluations - used if len(coolings) == 1 else int(part * (evaluations - used))
+        best, accepted = anneal(layout, state_of(layout, best), active, budget, tries, hot, COLD * hot, rng)
+        used += tries
+        total += int(accepted)
+    return best, used, total
 
 
 def total_cost(layout: Layout, placement: Integers) -> float:
