@@ -1,4 +1,4 @@
-"""Which problems does a cluster pose, and what becomes of each? Nouns in the order in which they build on one another."""
+"""Which problems does a cluster pose, and what becomes of each? Nouns, each building on the ones before it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
