@@ -149,7 +149,7 @@ class Power:
             board = listed(self.work, base, key(self.work, base, "gpu time", ceiling), ceiling, 0.0)
             known = min(known, self._cost(board.start, board.level))
         steps = min(BOUND_STEPS, max(50, BOUND_EFFORT // len(self.jobs)))
-        bound, _, _ = prices(self.work, base, self._limits(), self.overload_weight, known, steps)
+        bound, _ = prices(self.work, self.slots, self.tables.limit, self.overload_weight, known, steps)
         return bound - 1e-9 * abs(bound)  # what rounding may have added
 
     def search(self, decision: Schedule, evaluations: int, rng: np.random.Generator) -> Found[Schedule]:
@@ -157,7 +157,7 @@ class Power:
         if not self.jobs or evaluations < 1:
             return Found(decision, 0, 0)
         start, level, done, accepted = search(
-            self.work, self._board(decision), self._cost, self.overload_weight, self._limits(), evaluations, rng
+            self.work, self._board(decision), self._cost, self.overload_weight, self.tables.limit, evaluations, rng
         )
         board = self._board(Schedule(start, level))
         settle(self.in_force.start, self.in_force.level, self.work, board)
@@ -208,7 +208,7 @@ class Power:
 
     def overload_kwh(self, decision: Schedule) -> float:
         """Return the energy above the power cap within the horizon."""
-        above = np.maximum(0, draws(self.work, self.slots, decision.start, decision.level) - self.tables.headroom_mw)
+        above = np.maximum(0, draws(self.work, self.slots, decision.start, decision.level) - self.tables.limit[-1])
         return float(above.sum()) * 1e-6 * self.slot_s / 3600
 
     def energy_kwh(self, decision: Schedule) -> float:
@@ -229,13 +229,9 @@ class Power:
         )
 
     def _cost(self, start: Ints, level: Ints) -> float:
-        above = np.maximum(0, draws(self.work, self.slots, start, level) - self.tables.headroom_mw).sum()
+        above = np.maximum(0, draws(self.work, self.slots, start, level) - self.tables.limit[-1]).sum()
         own = self.work.own[np.arange(start.size), level]
         return float((own + self.work.delay * start).sum() + self.overload_weight * float(above))
 
     def _board(self, decision: Schedule) -> Board:
-        headroom, usable = self._limits()
-        return laid_out(self.work, headroom, usable, self.slots, decision.start, decision.level)
-
-    def _limits(self) -> tuple[int, Ints]:
-        return self.tables.headroom_mw, self.tables.usable
+        return laid_out(self.work, self.tables.limit, self.slots, decision.start, decision.level)

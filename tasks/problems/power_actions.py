@@ -54,7 +54,7 @@ def actions(
                     job=job.job,
                     before=job.cap_w,
                     after=_cap(tables, j, level),
-                    reason=_recap_reason(tables, j, now, level, shared > 0),
+                    reason=_recap_reason(tables, j, now, level, shared > 0, work.own[j, level] < work.own[j, now]),
                     gain=float(work.own[j, now] - work.own[j, level] + shared),
                 )
             )
@@ -85,7 +85,7 @@ def _relief(
     """Return the cost of overload that each job's change saves, by how far it lowers the slots above the cap."""
     count = before[0].size
     drawn = [draws(work, slots, *schedule) for schedule in (before, after)]
-    above = [np.maximum(0, draw - tables.headroom_mw) for draw in drawn]
+    above = [np.maximum(0, draw - tables.limit[-1]) for draw in drawn]
     saved = weight * float(above[0].sum() - above[1].sum())
     index = np.arange(count)
     over = np.concatenate(([0], np.cumsum(above[0] > above[1])))  # relieved slots before each
@@ -99,15 +99,16 @@ def _relief(
     return share * (saved / total) if total > 0 else share
 
 
-def _recap_reason(tables: Tables, job: int, now: int, level: int, relieves: bool) -> str:
+def _recap_reason(tables: Tables, job: int, now: int, level: int, relieves: bool, pays: bool) -> str:
     watts = (tables.draw_mw[job, now] - tables.draw_mw[job, level]) / 1e6
-    speed = 100 * tables.speed[job, level]
+    speed = f"{100 * tables.speed[job, level]:.0f} % of full speed"
     if watts > 0:
-        why = "brings the cluster closer to its power cap" if relieves else "leaves that power to others or unused"
-        return f"draws {watts:.2f} kW less and runs at {speed:.0f} % of full speed: {why}"
+        pays_by_energy = "the energy saved outweighs the time lost" if pays else "leaves that power to others"
+        why = "takes load off a cluster above its power cap" if relieves else pays_by_energy
+        return f"draws {watts:.2f} kW less at {speed}: {why}"
     if watts < 0:
-        return f"there is room for {-watts:.2f} kW more: runs at {speed:.0f} % of full speed"
-    return f"draws the same and runs at {speed:.0f} % of full speed"
+        return f"there is room for {-watts:.2f} kW more: runs at {speed}"
+    return f"draws the same at {speed}"
 
 
 def _start_reason(at: int, start: int, slots: int, slot_s: float, relieves: bool) -> str:

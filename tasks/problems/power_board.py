@@ -39,8 +39,7 @@ class Board(NamedTuple):
     room: Ints  # (slots,) mW
     free: Ints  # (pools + 1, slots) GPUs, the last row over all models
     off: Ints  # (jobs,) 1 while a job is off the board
-    power_price: Floats  # (slots + 1,) price of one mW during all slots before
-    gpu_price: Floats  # (pools + 1, slots + 1) price of one GPU during all slots before
+    paid: Floats  # (pools + 2, slots + 1) price of one GPU, and in the last row one mW, during all slots before
 
 
 def draws(work: Work, slots: int, start: Ints, level: Ints) -> Ints:
@@ -52,19 +51,18 @@ def draws(work: Work, slots: int, start: Ints, level: Ints) -> Ints:
     return np.cumsum(steps[:-1])
 
 
-def laid_out(work: Work, headroom: int, usable: Ints, slots: int, start: Ints, level: Ints) -> Board:
+def laid_out(work: Work, limit: Ints, slots: int, start: Ints, level: Ints) -> Board:
     """Return the board of a schedule; room is negative where it is above the cap.
 
     Args:
         work: the jobs.
-        headroom: mW that jobs may draw.
-        usable: GPUs of each model, and of all, ``(pools + 1,)``.
+        limit: GPUs of each pool and of all, and mW that jobs may draw, ``(pools + 2,)``.
         slots: of the horizon.
         start: ``(jobs,)``.
         level: ``(jobs,)``.
     """
     jobs = np.arange(start.size)
-    steps = np.zeros((usable.size, slots + 1), np.int64)
+    steps = np.zeros((limit.size - 1, slots + 1), np.int64)
     np.add.at(steps, (work.pool, start), work.needs)
     np.subtract.at(steps, (work.pool, np.minimum(slots, start + work.duration[jobs, level])), work.needs)
     used = np.cumsum(steps[:, :-1], axis=1)
@@ -72,11 +70,10 @@ def laid_out(work: Work, headroom: int, usable: Ints, slots: int, start: Ints, l
     return Board(
         start=start.copy(),
         level=level.copy(),
-        room=headroom - draws(work, slots, start, level),
-        free=usable[:, None] - used,
+        room=limit[-1] - draws(work, slots, start, level),
+        free=limit[:-1, None] - used,
         off=np.zeros(start.size, np.int64),
-        power_price=np.zeros(slots + 1),
-        gpu_price=np.zeros((usable.size, slots + 1)),
+        paid=np.zeros((limit.size, slots + 1)),
     )
 
 
@@ -88,8 +85,7 @@ def copied(board: Board) -> Board:
         room=board.room.copy(),
         free=board.free.copy(),
         off=board.off.copy(),
-        power_price=board.power_price,
-        gpu_price=board.gpu_price,
+        paid=board.paid,
     )
 
 
@@ -109,6 +105,15 @@ def shift(job: int, sign: int, work: Work, board: Board) -> None:
     if pool != total:
         for t in range(start, end):
             board.free[pool, t] += needs
+
+
+@njit(cache=True)
+def over(board: Board) -> int:
+    """Return what is above the cap, in mW times slots."""
+    above = 0
+    for t in range(board.room.size):
+        above += max(0, -board.room[t])
+    return above
 
 
 @njit(cache=True)
@@ -151,14 +156,14 @@ def first_fit(job: int, level: int, lower: int, latest: int, work: Work, board: 
 
 
 @njit(cache=True)
-def priced(job: int, start: int, level: int, work: Work, board: Board) -> float:
+def price_of(job: int, start: int, level: int, work: Work, board: Board) -> float:
     """Return the price of the power and GPUs that ``job`` would take."""
     end = min(board.room.size, start + work.duration[job, level])
     pool, total = work.pool[job], board.free.shape[0] - 1
-    gpu = board.gpu_price[total, end] - board.gpu_price[total, start]
+    gpu = board.paid[total, end] - board.paid[total, start]
     if pool != total:
-        gpu += board.gpu_price[pool, end] - board.gpu_price[pool, start]
-    power = board.power_price[end] - board.power_price[start]
+        gpu += board.paid[pool, end] - board.paid[pool, start]
+    power = board.paid[total + 1, end] - board.paid[total + 1, start]
     return float(work.draw[job, level] * power + work.needs[job] * gpu)
 
 
@@ -188,7 +193,7 @@ def cheapest(job: int, low: int, high: int, pull: float, work: Work, board: Boar
         if start >= 0:
             cost = own + delay * start
             if pull > 0.0:
-                cost += pull * priced(job, start, level, work, board)
+                cost += pull * price_of(job, start, level, work, board)
             if cost < best:
                 best, best_start, best_level = cost, start, level
     if not running and upper == slots:

@@ -33,7 +33,7 @@ def starts_in_force(snapshot: Snapshot, tables: Tables, work: Work) -> tuple[Int
     waiting = np.flatnonzero(tables.running == 0)
     start = wanted.copy()
     start[waiting] = slots
-    board: Board = laid_out(work, UNLIMITED_MW, tables.usable, slots, start, tables.level_in_force)
+    board: Board = laid_out(work, np.append(tables.limit[:-1], UNLIMITED_MW), slots, start, tables.level_in_force)
     board.off[waiting] = 1
     put_off(topological(work, waiting, wanted.astype(np.float64)), wanted, work, board)
     ids = [job.id for job in snapshot.jobs]
@@ -42,7 +42,7 @@ def starts_in_force(snapshot: Snapshot, tables: Tables, work: Work) -> tuple[Int
         for j in waiting
         if board.start[j] != wanted[j]
     ]
-    large = [ids[j] for j in waiting if tables.needs[j] > tables.usable[tables.pool[j]]]
+    large = [ids[j] for j in waiting if tables.needs[j] > tables.limit[tables.pool[j]]]
     notes = (
         _note("planned starts put off, since GPUs were missing or dependencies had not ended", late),
         _note("jobs that ask for more GPUs than can be used, and are left unscheduled", large),

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from tasks.problems.power_anneal import anneal
-from tasks.problems.power_board import Board, Floats, Ints, Work, build, copied, shift
+from tasks.problems.power_board import Board, Floats, Ints, Work, build, copied, over, shift
 from tasks.problems.power_bound import ascend, earliest_starts
 
 CEILINGS = (1.0, 0.5, 0.75, 0.3)
@@ -29,7 +29,7 @@ def search(
     board: Board,
     cost: Callable[[Ints, Ints], float],
     weight: float,
-    limits: tuple[int, Ints],
+    limit: Ints,
     evaluations: int,
     rng: np.random.Generator,
 ) -> tuple[Ints, Ints, int, int]:
@@ -40,7 +40,7 @@ def search(
         board: the schedule to begin with; its room is negative where it is above the cap.
         cost: exact cost of start and level.
         weight: cost of one mW above the cap during one slot.
-        limits: mW that jobs may draw, and usable GPUs ``(pools + 1,)``.
+        limit: GPUs of each pool and of all, and mW that jobs may draw, ``(pools + 2,)``.
         evaluations: fits of one job at one level that may be looked for.
         rng: seeds the annealing.
     """
@@ -62,9 +62,9 @@ def search(
             steps = min(PRICE_STEPS, evaluations // (8 * work.levels.size))
             if not steps or not one_list:
                 break
-            power_price, gpu_price = prices(work, board, limits, weight, lowest, steps)[1:]
-            base = base._replace(power_price=power_price, gpu_price=gpu_price)
-            begin = begin._replace(power_price=power_price, gpu_price=gpu_price)
+            paid = np.zeros_like(board.paid)
+            np.cumsum(prices(work, board.room.size, limit, weight, lowest, steps)[1], axis=1, out=paid[:, 1:])
+            base, begin = base._replace(paid=paid), begin._replace(paid=paid)
             spent += 2 * steps * work.levels.size
         left = evaluations // (8 if pull else 4)
         for kind in KINDS:
@@ -103,16 +103,11 @@ def listed(work: Work, base: Board, key: Floats, ceiling: float, pull: float) ->
     return board
 
 
-def prices(
-    work: Work, board: Board, limits: tuple[int, Ints], weight: float, target: float, steps: int
-) -> tuple[float, Floats, Floats]:
-    """Return the lower bound that ``steps`` steps prove, and its prices of power and GPUs up to each slot."""
+def prices(work: Work, slots: int, limit: Ints, weight: float, target: float, steps: int) -> tuple[float, Floats]:
+    """Return the lower bound that ``steps`` steps prove, and its prices of GPUs and power, ``(pools + 2, slots)``."""
     waiting = np.flatnonzero(work.running == 0)
-    slots = board.room.size
     earliest = earliest_starts(topological(work, waiting, np.zeros(work.levels.size)), work, slots)
-    headroom, usable = limits
-    bound, power, gpu = ascend(earliest, headroom, usable, work, slots, weight, target, steps)
-    return bound, power, gpu
+    return ascend(earliest, limit, work, slots, weight, target, steps)
 
 
 def key(work: Work, board: Board, kind: Kind, ceiling: float) -> Floats:
@@ -154,7 +149,6 @@ def topological(work: Work, waiting: Ints, key: Floats) -> Ints:
     return np.array([*order, *(job for job in left if job not in done)], dtype=np.int64)
 
 
-@njit(cache=True)
 def relieve(work: Work, board: Board, weight: float) -> int:
     """Lower the levels of running jobs, the cheapest per watt first, until nothing is above the cap or nothing helps.
 
@@ -166,43 +160,45 @@ def relieve(work: Work, board: Board, weight: float) -> int:
     Returns:
         Evaluations made.
     """
-    slots, columns = board.room.size, work.draw.shape[1]
     running = np.flatnonzero(work.running)
-    done = 0
+    done, changed = 0, 1
     price, target = np.empty(running.size), np.empty(running.size, np.int64)
-    improved = True
-    while improved and board.room.min() < 0:
-        improved = False
-        price[:] = np.inf
-        for i, job in enumerate(running):
-            now = board.level[job]
-            for level in range(min(now, columns)):
-                done += 1
-                saved = work.draw[job, now] - work.draw[job, level]
-                if saved > 0:
-                    per_watt = (work.own[job, level] - work.own[job, now]) / saved
-                    if per_watt < price[i]:
-                        price[i], target[i] = per_watt, level
-        for i in np.argsort(price):
-            if not np.isfinite(price[i]):
-                break
-            job, level = running[i], target[i]
-            now = board.level[job]
-            over = 0.0
-            for t in range(slots):
-                over += min(0, board.room[t])
-            if over == 0.0:
-                break
+    while changed and board.room.min() < 0:
+        done += offers(running, price, target, work, board) + running.size
+        changed = take(running, np.argsort(price, kind="stable"), price, target, weight, work, board)
+    return done
+
+
+@njit(cache=True)
+def offers(running: Ints, price: Floats, target: Ints, work: Work, board: Board) -> int:
+    """Write for each running job the lower level that costs least per watt, and that price; return levels looked at."""
+    done = 0
+    for i, job in enumerate(running):
+        now = board.level[job]
+        price[i], target[i] = np.inf, now
+        for level in range(now):
+            done += 1
+            saved = work.draw[job, now] - work.draw[job, level]
+            if saved > 0 and (work.own[job, level] - work.own[job, now]) / saved < price[i]:
+                price[i], target[i] = (work.own[job, level] - work.own[job, now]) / saved, level
+    return done
+
+
+@njit(cache=True)
+def take(running: Ints, order: Ints, price: Floats, target: Ints, weight: float, work: Work, board: Board) -> int:
+    """Take offers in order while something is above the cap and they lower the cost; return how many were taken."""
+    taken = 0
+    for i in order:
+        job = running[i]
+        now, above = board.level[job], over(board)
+        if above == 0 or price[i] == np.inf:
+            break
+        for level in (target[i], now):  # the second only where the first did not pay
             shift(job, 1, work, board)
             board.level[job] = level
             shift(job, -1, work, board)
-            for t in range(slots):
-                over -= min(0, board.room[t])
-            done += 1
-            if work.own[job, level] - work.own[job, now] + weight * over < 0 and over < 0:
-                improved = True
-            else:
-                shift(job, 1, work, board)
-                board.level[job] = now
-                shift(job, -1, work, board)
-    return done
+            relief = above - over(board)
+            if relief > 0 and work.own[job, level] - work.own[job, now] < weight * relief:
+                taken += 1
+                break
+    return taken

@@ -52,11 +52,11 @@ class Tables:
         earliest: first slot at which it may start, dependencies aside, ``(jobs,)``.
         running: 1 for jobs that run already, ``(jobs,)``.
         needs: GPUs that it takes from what is usable, ``(jobs,)``.
-        pool: row of ``usable`` that it takes them from, ``(jobs,)``.
-        usable: GPUs of each model, and of all models in the last row, ``(pools + 1,)``.
+        pool: row of ``limit`` that it takes them from, ``(jobs,)``.
+        limit: GPUs that can be used, of each model and of all, and mW that jobs may draw above idle GPUs, negative
+            where the idle cluster is above the cap, ``(pools + 2,)``.
         edges: job and the job that must end before it starts, ``(edges, 2)``.
         background_w: draw of the nodes with all GPUs idle.
-        headroom_mw: what jobs may draw above that; negative where the idle cluster is above the cap.
         level_in_force: ``(jobs,)``.
         mixed: 1 where the nodes of a job differ in their highest cap, so that its last level is "no cap", ``(jobs,)``.
     """
@@ -72,10 +72,9 @@ class Tables:
     running: Ints
     needs: Ints
     pool: Ints
-    usable: Ints
+    limit: Ints
     edges: Ints
     background_w: float
-    headroom_mw: int
     level_in_force: Ints
     mixed: Ints
 
@@ -189,6 +188,7 @@ def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
     powered = [node for node in snapshot.nodes if node.state != "down"]
     background_w = math.fsum(node.base_power_w + node.gpus * node.gpu_idle_w for node in powered)
     limit_w = limits.power_cap_w
+    headroom_mw = UNLIMITED_MW if limit_w is None else math.floor(1e3 * (limit_w - background_w))
     running = np.array([job.state == "running" for job in jobs], dtype=np.int64)
     held = np.bincount(pool, weights=needs * running, minlength=len(models) + 1).astype(np.int64)
     held[-1] = held.sum()  # running jobs never hold more than what is usable, whatever the snapshot says
@@ -204,10 +204,9 @@ def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
         running=running,
         needs=needs,
         pool=pool,
-        usable=np.maximum(_usable(snapshot, models), held),
+        limit=np.append(np.maximum(_usable(snapshot, models), held), headroom_mw),
         edges=_edges(jobs),
         background_w=background_w,
-        headroom_mw=UNLIMITED_MW if limit_w is None else math.floor(1e3 * (limit_w - background_w)),
         level_in_force=level_in_force,
         mixed=mixed,
     )

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from tasks.problems.moves import fusion_window
-from tasks.problems.power_board import Board, Floats, Ints, Work, copied, first_fit, lower_end, shift, upper_end
+from tasks.problems.power_board import Board, Floats, Ints, Work, copied, first_fit, lower_end, over, shift, upper_end
 from tasks.problems.protocol import Window
 
 WANTS_PER_SPIN = 4
@@ -44,11 +44,6 @@ def changed(draft: Draft, change: Change, work: Work, weight: float) -> Draft | 
     return Draft(board, draft.cost + float(added) + weight * (over(board) - above))
 
 
-def over(board: Board) -> int:
-    """Return what is above the cap, in mW times slots."""
-    return int(-np.minimum(board.room, 0).sum())
-
-
 @njit(cache=True)
 def moved(job: int, start: int, level: int, work: Work, board: Board) -> bool:
     """Move ``job`` and return whether that keeps every limit and gets no further above the cap; changes the board."""
@@ -61,16 +56,11 @@ def moved(job: int, start: int, level: int, work: Work, board: Board) -> bool:
         return False
     if not work.running[job] and start < lower_end(job, work, board):
         return False
-    before = 0
-    for t in range(slots):
-        before += min(0, board.room[t])
+    above = over(board)
     shift(job, 1, work, board)
     board.start[job], board.level[job] = start, level
     shift(job, -1, work, board)
-    after = 0
-    for t in range(slots):
-        after += min(0, board.room[t])
-    if after < before:
+    if over(board) > above:
         return False
     for t in range(start, min(slots, end)):
         if board.free[total, t] < 0 or board.free[work.pool[job], t] < 0:
@@ -146,8 +136,8 @@ def pairs(wanting: Ints, seed: int, work: Work, board: Board) -> tuple[Ints, Flo
     """
     slots = board.room.size
     options = 4
-    found = np.full((wanting.size * options, 2, 3), -1, np.int64)
-    net = np.full(wanting.size * options, np.inf)
+    found = np.empty((wanting.size * options, 2, 3), np.int64)
+    net = np.empty(wanting.size * options)
     state = seed
     for i, job in enumerate(wanting):
         at, now = board.start[job], board.level[job]
@@ -156,6 +146,8 @@ def pairs(wanting: Ints, seed: int, work: Work, board: Board) -> tuple[Ints, Flo
         upper = upper_end(job, work, board)
         for option in range(options):
             state = (state * 6364136223846793005 + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
+            row = i * options + option
+            found[row, 0, 0], net[row] = -1, np.inf
             start, level = at, now
             if option == 0 or work.running[job]:
                 level = min(now + 1 + option, work.levels[job] - 1)
@@ -172,9 +164,8 @@ def pairs(wanting: Ints, seed: int, work: Work, board: Board) -> tuple[Ints, Flo
             shift(job, 1, work, board)
             change, price = cheapest_room(job, start, level, work, board)
             shift(job, -1, work, board)
-            row = i * options + option
             if price < np.inf:
-                found[row, 0] = change
+                found[row, 0, 0], found[row, 0, 1], found[row, 0, 2] = change[0], change[1], change[2]
                 found[row, 1, 0], found[row, 1, 1], found[row, 1, 2] = job, start, level
                 net[row] = price - gain
     return found, net
@@ -191,7 +182,8 @@ def cheapest_room(want: int, start: int, level: int, work: Work, board: Board) -
         if short > 0 or missing > 0:
             first, last = min(first, t), t
             power, gpus = max(power, short), max(gpus, missing)
-    change = np.full(3, -1, np.int64)
+    change = np.empty(3, np.int64)
+    change[0] = -1
     if last < 0:
         return change, 0.0
     best = np.inf

@@ -77,12 +77,12 @@ def cp_sat(
                 model.add_hint(literal, int(hint.level[j] == k))
     for later, earlier in problem.tables.edges:
         model.add(starts[later] >= ends[earlier])
-    usable = problem.tables.usable
-    if problem.tables.headroom_mw < UNLIMITED_MW:
-        model.add_cumulative(intervals, powers, problem.tables.headroom_mw)
-    for row in range(usable.size):
-        members = [j for j in range(len(intervals)) if row in (usable.size - 1, work.pool[j])]
-        model.add_cumulative([intervals[j] for j in members], [int(work.needs[j]) for j in members], int(usable[row]))
+    *usable, headroom_mw = problem.tables.limit.tolist()
+    if headroom_mw < UNLIMITED_MW:
+        model.add_cumulative(intervals, powers, headroom_mw)
+    for row in range(len(usable)):
+        members = [j for j in range(len(intervals)) if row in (len(usable) - 1, work.pool[j])]
+        model.add_cumulative([intervals[j] for j in members], [int(work.needs[j]) for j in members], usable[row])
     model.minimize(sum(objective))
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = seconds
@@ -143,7 +143,7 @@ def _filled(problem: Power, level: Ints, key: Floats) -> Schedule | None:
     waiting = np.flatnonzero(work.running == 0)
     start = np.zeros(level.size, np.int64)
     start[waiting] = problem.slots
-    board = laid_out(work, tables.headroom_mw, tables.usable, problem.slots, start, level)
+    board = laid_out(work, tables.limit, problem.slots, start, level)
     if board.room.min() < 0:
         return None
     board.off[waiting] = 1

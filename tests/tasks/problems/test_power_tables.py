@@ -82,7 +82,7 @@ def test_draw_is_the_smaller_of_cap_and_forecast_or_known_draw_above_idle() -> N
     assert tables(known, unknown).draw_mw[0].max() == 2 * (350 - 50) * 1000
     assert table.draw_mw[1].max() == 2 * (700 - 50) * 1000
     assert table.draw_mw[:, 0].tolist() == [2 * (200 - 50) * 1000] * 2
-    assert (table.background_w, table.headroom_mw) == (1000.0, 4_000_000)
+    assert (table.background_w, table.limit.tolist()) == (1000.0, [8, 8, 4_000_000])
 
 
 def test_durations_are_whole_slots_of_the_slowed_run() -> None:
@@ -100,6 +100,6 @@ def test_gpus_that_fail_drain_or_are_held_on_drained_nodes_are_not_counted() -> 
     )
     held = Job("held", 2, 2, "running", (Worker("n", (0, 1)), Worker("drained", (0, 1))))
     table = tables(held, nodes=nodes)
-    assert table.usable.tolist() == [0, 6, 6]
+    assert table.limit[:-1].tolist() == [0, 6, 6]
     assert table.needs.tolist() == [2]
     assert table.background_w == 2 * 8 * 60.0
