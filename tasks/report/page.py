@@ -78,7 +78,7 @@ def render_report(
         before: the state that it was made for.
         after: the state that it leads to.
         verdict: what the validator says of it.
-        seconds: phases of the run and what they took, in order.
+        seconds: phases of the run and what they took, in order; ``refine <problem>: <method>`` for a solver's.
         power: draw of each slot before and after; without it there is no chart.
 
     Returns:
@@ -112,6 +112,7 @@ def render_report(
         outcomes=outcomes(plan),
         archives=_archives(plan.actions),
         seconds=tuple(seconds),
+        spent=_spent(seconds),
         most=MOST_ROWS,
         first=FIRST_ROWS,
         style=Markup(_text("page.css")),  # noqa: S704 - our own file
@@ -152,6 +153,14 @@ def _archives(actions: Sequence[Action]) -> tuple[ArchiveRow, ...]:
             row = (action.checkpoint, action.after.path, quantity(source, "bytes"), quantity(size, "bytes"), ratio)
             rows.append(ArchiveRow(*(one_line(text) for text in row)))
     return tuple(rows)
+
+
+def _spent(seconds: Sequence[tuple[str, float]]) -> dict[str, str]:
+    """Return the seconds of each phase; solvers find theirs by the name that the main job gives to theirs."""
+    total: dict[str, float] = {}
+    for phase, spent in seconds:
+        total[phase] = total.get(phase, 0.0) + spent
+    return {phase: f"{spent:.2f}" for phase, spent in total.items()}
 
 
 def _heat(before: Snapshot, after: Snapshot) -> tuple[HeatMaps, ...]:

@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def html(case, passed) -> str:
-    seconds = (("ingest", 0.5), ("total", 2.25))
+    seconds = (("ingest", 0.5), ("refine routing:chat: qaoa on windows", 1.25), ("total", 2.25))
     return render_report(case.plan, case.before, case.after, passed, seconds, POWER)
 
 
@@ -126,6 +126,7 @@ def test_a_page_says_who_found_what(html):
     assert "Exact enumeration and QAOA tied with the classical search." in text
     assert "Exact enumeration improved on that by 5.0 % (2 of 4 windows accepted); QAOA reached the same." in text
     assert "The plan takes what QAOA found." in text
+    assert "QAOA on windows 7.6 24.0 % 14 1 1 1.25 chosen" in text
 
 
 def test_a_plan_that_fails_a_check_is_not_to_be_carried_out(case):
