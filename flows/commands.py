@@ -238,6 +238,40 @@ def make_sample(
 
 
 @app.command()
+def train(
+    snapshot: Annotated[
+        Path | None, typer.Option(help="A snapshot with measured jobs. Default: the small sample.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/power"),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Teach the power forecaster on measured jobs; `run --power-model FILE` uses what it stores."""
+    import numpy as np
+
+    from data.readers.snapshot import read_snapshot
+    from data.readers.sources import Sample
+    from tasks.forecasters.model_file import FILE_NAME, save_model
+    from tasks.forecasters.protocol import ForecastFailed
+    from tasks.predict import train_on
+
+    with _told():
+        state = (read_snapshot(snapshot) if snapshot else Sample()()).snapshot
+        try:
+            trained = train_on(state, np.random.default_rng(seed))
+        except ForecastFailed as error:
+            raise BadRecord(
+                str(snapshot or "small sample"), "enough measured jobs to learn from", str(error)
+            ) from error
+        output.mkdir(parents=True, exist_ok=True)
+        save_model(trained, output / FILE_NAME)
+        errors = trained.held_out
+        typer.echo(
+            f"{output / FILE_NAME}: {len(trained.samples.ids)} measured jobs; mean error on gangs held out: "
+            f"graph network {errors.graph:.1%}, boosting {errors.boosting:.1%}, median {errors.median:.1%}"
+        )
+
+
+@app.command()
 def schema(
     name: Annotated[Literal["snapshot", "plan"], typer.Argument(help="Which format.")],
 ) -> None:
