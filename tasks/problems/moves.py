@@ -27,7 +27,8 @@ def fusion_window(
 
     Args:
         decision: what all-leave stands for.
-        moves: candidate moves, each possible by itself; earlier ones go first where two exclude each other.
+        moves: candidate moves; earlier ones go first where two exclude each other, and where one that is not
+            possible by itself needs another (it then does nothing alone).
         apply: makes one move, or returns None where it is not possible any more.
         cost: the exact cost of a decision.
     """
@@ -48,8 +49,10 @@ def fusion_window(
     for i, first in enumerate(firsts):
         single[i] = 0.0 if first is None else cost(first) - base
     for i, first in enumerate(firsts):
+        if first is None:  # making it first changes nothing
+            continue
         for j in range(i + 1, count):
-            both = first if first is None else apply(first, moves[j])
+            both = apply(first, moves[j])
             reached = single[i] if both is None else cost(both) - base
             pair[i, j] = reached - single[i] - single[j]
     return Window(_from_bits(base, single, pair), sew)
