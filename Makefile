@@ -42,7 +42,9 @@ format: setup ## let ruff format the code
 	$(BIN)/ruff format .
 
 bench: setup ## every figure of the README, beside its peers
-	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; OMP_NUM_THREADS=1 $(BIN)/python $$bench || exit 1; done
+	@for bench in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
+		echo "== $$bench"; OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.$$bench || exit 1; \
+	done
 
 serve: setup ## a Prefect server on 127.0.0.1 with all deployments served; Ctrl-C ends it
 	$(BIN)/python -m flows serve
