@@ -63,7 +63,7 @@ ising = Ising(rng.normal(size=13), np.triu(rng.normal(size=(13, 13)), 1))
 print(Qaoa()(ising, rng).tobytes().hex())
 """
     root = Path(qiskit_solvers.__file__).parents[1]
-    run = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)  # noqa: S603
+    run = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     rng = np.random.default_rng(8)
     here = Qaoa()(Ising(rng.normal(size=13), np.triu(rng.normal(size=(13, 13)), 1)), rng)
     assert run.stdout.strip() == here.tobytes().hex()

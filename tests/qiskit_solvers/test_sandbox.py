@@ -194,7 +194,7 @@ if "long" in sys.argv:
 def run_script(tmp_path: Path, *arguments: str) -> "subprocess.Popen[str]":
     script = tmp_path / "unguarded.py"
     script.write_text(SCRIPT)
-    return subprocess.Popen(  # noqa: S603 - this interpreter, our script
+    return subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "error", str(script), *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -65,7 +65,7 @@ def photographed(page, *flags, width=1360, height=2000):
     picture = page.with_suffix(".png")
     window = f"--window-size={width},{height}"
     profile = f"--user-data-dir={page.parent / 'profile'}"
-    done = subprocess.run(  # noqa: S603 - fixed flags
+    done = subprocess.run(
         [CHROMIUM, *FLAGS, *flags, window, profile, f"--screenshot={picture}", page.as_uri()],
         capture_output=True, text=True, timeout=120, check=True, env={**os.environ, "HOME": str(page.parent)},
     )  # fmt: skip
