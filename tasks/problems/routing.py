@@ -18,14 +18,13 @@ import numpy as np
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import Action, MoveReplicas
 from data.schemas.routing import ExpertDeployment
-from tasks.problems.moves import fusion_window
 from tasks.problems.protocol import Figure, Found, Window
 from tasks.problems.routing_bound import lower_bound
-from tasks.problems.routing_kernel import layer_cost, layer_costs, replay, state_of
+from tasks.problems.routing_kernel import layer_costs
 from tasks.problems.routing_search import search_map, summed
 from tasks.problems.routing_start import canonical
 from tasks.problems.routing_state import Floats, Integers, Layout, Transitions, layout_of
-from tasks.problems.routing_walk import sample
+from tasks.problems.routing_window import draft_window, refreshed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +47,6 @@ class ExpertMap:
     """The expert in each slot, ``(layers, slots)``; read-only, experts in the slots that they had where possible."""
 
     expert_of: Integers
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draft:
-    """A map inside a window and its terms by layer: imbalance, moved replicas, crossings, ``(3, layers)``."""
-
-    expert_of: Integers
-    terms: Floats
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Move:
-    """A change of one layer: ``slot`` swaps with ``other``, or takes ``expert`` where ``other`` is -1."""
-
-    layer: int
-    slot: int
-    other: int
-    expert: int
-    before: tuple[int, int]  # what the slots hold; the second is -1 without ``other``
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,13 +168,7 @@ class Routing:
 
     def window(self, decision: ExpertMap, size: int, rng: np.random.Generator) -> Window[ExpertMap]:
         """Return the window of the best of many drawn changes in a few layers that lose much, with some chance."""
-        draft = Draft(decision.expert_of, layer_costs(self.layout, decision.expert_of))
-        moves = self._promising(draft, size, rng)
-
-        def apply(at: Draft, move: Move) -> Draft | None:
-            return self._applied(at, move)
-
-        drafted = fusion_window(draft, moves, apply, lambda at: summed(self.layout, at.terms))
+        drafted = draft_window(self.layout, decision.expert_of, self.budget, size, rng)
         return Window(drafted.ising, lambda string: self._canonical(drafted.sew(string).expert_of))
 
     def actions(self, decision: ExpertMap) -> tuple[Action, ...]:
@@ -205,7 +179,7 @@ class Routing:
         for layer in np.flatnonzero((decision.expert_of != self.in_force).any(axis=1)).tolist():
             slots = np.flatnonzero(decision.expert_of[layer] != self.in_force[layer])
             at[layer] = decision.expert_of[layer]
-            after = _refreshed(self.layout, at, terms, layer)
+            after = refreshed(self.layout, at, terms, layer)
             actions.append(
                 MoveReplicas(
                     deployment=self.deployment,
@@ -236,40 +210,6 @@ class Routing:
     def _canonical(self, expert_of: Integers) -> ExpertMap:
         return _frozen(canonical(expert_of, self.in_force, self.domain.size))
 
-    def _promising(self, draft: Draft, size: int, rng: np.random.Generator) -> list[Move]:
-        """Return changes that cost little, in a few layers so that they matter to one another."""
-        losing = draft.terms[0] + draft.terms[2] + np.concatenate([[0.0], draft.terms[2, :-1]])
-        few = min(int(np.count_nonzero(losing)), 1 + size // 8)
-        if not few or self.domain.size < 2:
-            return []
-        layers = rng.choice(losing.size, few, replace=False, p=losing / losing.sum())
-        drawn = rng.choice(layers, 64 * size).astype(np.int64)
-        changes, costs = sample(self.layout, state_of(self.layout, draft.expert_of), drawn, rng)
-        if not costs.size:
-            return []
-        scale = float(np.abs(np.sort(costs)[: 2 * size]).mean())
-        chosen: dict[tuple[int, ...], tuple[int, Move]] = {}
-        for index in np.argsort(costs - scale * rng.gumbel(0.0, 1.0, costs.size), kind="stable"):
-            layer, slot, other, expert, moved = changes[index].tolist()
-            row = draft.expert_of[layer]
-            held = (int(row[slot]), int(row[other]) if other >= 0 else -1)
-            key = (layer, min(slot, other), max(slot, other), expert)
-            chosen.setdefault(key, (moved, Move(layer, slot, other, expert, held)))
-            if len(chosen) == size:
-                break
-        # those that give budget back go first, so that the others find some
-        return [move for _, move in sorted(chosen.values(), key=lambda found: found[0])]
-
-    def _applied(self, draft: Draft, move: Move) -> Draft | None:
-        row = draft.expert_of[move.layer]
-        held = (int(row[move.slot]), int(row[move.other]) if move.other >= 0 else -1)
-        if held != move.before or (move.other < 0 and np.count_nonzero(row == held[0]) < 2):
-            return None
-        expert_of = draft.expert_of.copy()
-        replay(expert_of, move.layer, np.array([[move.slot, move.other, move.expert]]))
-        terms = _refreshed(self.layout, expert_of, draft.terms, move.layer)
-        return Draft(expert_of, terms) if terms[1].sum() <= self.budget else None
-
 
 def balancedness(loads: Floats, placement: Integers, ranks: int) -> float:
     """Return the sum over layers of the mean load of a rank / the sum over layers of the largest; 1 without load.
@@ -286,15 +226,6 @@ def balancedness(loads: Floats, placement: Integers, ranks: int) -> float:
         mean += float(held.mean())
         largest += float(held.max())
     return mean / largest if largest > 0.0 else 1.0
-
-
-def _refreshed(layout: Layout, expert_of: Integers, terms: Floats, layer: int) -> Floats:
-    """Return the terms after a change of one layer: its own, and the crossings of the layer before into it."""
-    after = terms.copy()
-    after[:, layer] = layer_cost(layout, expert_of, layer)
-    if layer:
-        after[2, layer - 1] = layer_cost(layout, expert_of, layer - 1)[2]
-    return after
 
 
 def _reason(before: Floats, after: Floats, layer: int) -> str:

@@ -263,15 +263,15 @@ def change_slots(layout: Layout, state: State, layer: int, slot: int, other: int
     """Swap ``slot`` with ``other``, or let it take ``expert`` if ``other`` is -1; everything is kept up to date."""
     gone = state.slots[layer, slot]
     come = expert if other < 0 else state.slots[layer, other]
-    routed = layout.out_expert.size > 0
-    if routed:
-        _lift(layout, state, layer, gone, -1.0)
-        _lift(layout, state, layer, come, -1.0)
     mine = slot // layout.per_rank
+    theirs = mine if other < 0 else other // layout.per_rank
+    routed = layout.out_expert.size > 0 and (other < 0 or layout.domain[mine] != layout.domain[theirs])
+    if routed:
+        _lift(layout, state, layer, gone, mine, theirs, other < 0, -1.0)
+        _lift(layout, state, layer, come, mine, theirs, other < 0, -1.0)
     state.moved[layer] += moved_change(layout, state, layer, mine, gone, come)
     put(layout, state, layer, slot, come)
     if other >= 0:
-        theirs = other // layout.per_rank
         state.moved[layer] += moved_change(layout, state, layer, theirs, come, gone)
         put(layout, state, layer, other, gone)
         weigh(layout, state, layer, mine)
@@ -285,20 +285,26 @@ def change_slots(layout: Layout, state: State, layer: int, slot: int, other: int
                 at = state.following[layer, at]
     state.peak_rank[layer] = np.argmax(state.rank_load[layer])
     if routed:
-        _lift(layout, state, layer, gone, 1.0)
-        _lift(layout, state, layer, come, 1.0)
+        _lift(layout, state, layer, gone, mine, theirs, other < 0, 1.0)
+        _lift(layout, state, layer, come, mine, theirs, other < 0, 1.0)
 
 
 @inner
-def _lift(layout: Layout, state: State, layer: int, expert: int, sign: float) -> None:
-    """Take an expert's part out of what the neighbouring layers keep (-1), or put it back (+1)."""
+def _lift(
+    layout: Layout, state: State, layer: int, expert: int, mine: int, theirs: int, recounted: bool, sign: float
+) -> None:
+    """Take an expert's part out of what the neighbouring layers keep (-1), or put it back (+1).
+
+    Only where it can change: in the two ranks' domains, and everywhere if the number of replicas does.
+    """
     key = layer * layout.loads.shape[1] + expert
+    a, b = layout.domain[mine], layout.domain[theirs]
     for domain in range(layout.domains):
-        here = state.presence[layer, expert, domain]
-        if here == 0:
+        here, touched = state.presence[layer, expert, domain], domain in (a, b)
+        if here == 0 and touched:
             for edge in range(layout.in_start[key], layout.in_start[key + 1]):
                 state.leaving[layer - 1, layout.in_expert[edge], domain] += sign * layout.in_cost[edge]
-        else:
+        elif here > 0 and (recounted or touched):
             share = sign * here / state.counts[layer, expert]
             for edge in range(layout.out_start[key], layout.out_start[key + 1]):
                 state.arriving[layer + 1, layout.out_expert[edge], domain] += share * layout.out_cost[edge]

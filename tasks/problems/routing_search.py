@@ -70,12 +70,14 @@ def search_map(
         return start, 0, 0
     routed = layout.out_expert.size > 0
     effort = int(DESCENT_EFFORT * evaluations / (2 if routed else 1))
-    options, used = _options(layout, start, active, budget, effort, rng)
-    dealt = deal(layout, start, options, budget)
-    improved = total_cost(layout, dealt) < total_cost(layout, start)
-    best = dealt if improved else start
+    loaded = active[layout.scale[active] > 0.0]
+    options, used = _first_choices(layout, start, loaded, budget, effort, rng)
+    best = _cheaper(layout, deal(layout, start, options, budget), start)
+    options, more = _swap_choices(layout, best, loaded, (evaluations - used) // 2, rng)
+    used += more
+    best = _cheaper(layout, deal(layout, best, options, budget), best)
+    total = int(best is not start)
     coolings = COOLINGS if evaluations >= PLENTY * active.size * start.shape[1] else COOLINGS[:1]
-    total = int(improved)
     for hotter, part in zip(coolings, COOLING_SHARES, strict=False):
         terms = layer_costs(layout, best)
         hot = max(1e-6, (2 if routed else 1) * HOT * hotter * float((terms[0] + terms[2])[active].mean()))
@@ -91,6 +93,10 @@ def total_cost(layout: Layout, placement: Integers) -> float:
     return summed(layout, layer_costs(layout, placement))
 
 
+def _cheaper(layout: Layout, candidate: Integers, best: Integers) -> Integers:
+    return candidate if total_cost(layout, candidate) < total_cost(layout, best) else best
+
+
 def summed(layout: Layout, terms: Floats) -> float:
     """Return the cost whose terms by layer are imbalance, moved replicas and crossings, ``(3, layers)``."""
     return float(terms[0].sum() + layout.move_weight * terms[1].sum() + terms[2].sum())
@@ -103,41 +109,78 @@ def _routed(layout: Layout) -> npt.NDArray[np.bool_]:
     return np.asarray(leads | follows)
 
 
-def _options(
-    layout: Layout, start: Integers, active: Integers, budget: int, evaluations: int, rng: np.random.Generator
+def _first_choices(
+    layout: Layout, start: Integers, loaded: Integers, budget: int, evaluations: int, rng: np.random.Generator
 ) -> tuple[dict[int, list[Choice]], int]:
-    """Return the choices of each layer, and the evaluations used."""
+    """Return for each layer what a fresh map and several descents offer, and the evaluations used."""
     slots = start.shape[1]
-    terms = layer_costs(layout, start)
-    loaded = active[layout.scale[active] > 0.0]
-    loaded = loaded[np.argsort(-terms[0, loaded], kind="stable")]
     options: dict[int, list[Choice]] = {layer: [] for layer in loaded.tolist()}
     used = 0
-    if evaluations >= 4 * loaded.size * slots:
-        fresh = fresh_map(layout.loads, layout.in_force, layout.domain.size)
-        change = layer_costs(layout, fresh)[:2] - terms[:2]
-        cost = change[0] + layout.move_weight * change[1]
-        moved = (change[1] + terms[1]).astype(np.int64)
-        for layer in options:
-            steps = np.stack([np.arange(slots), np.full(slots, -1), fresh[layer]], axis=1)
-            options[layer].append(Choice(steps, np.array([slots]), moved[[layer]], cost[[layer]]))
-        used += loaded.size * slots
+    whole = loaded.size * slots
+    if budget >= whole // 4 and evaluations >= 1.5 * whole:  # else hardly any layer could take it
+        used += whole + _offer_fresh(layout, start, options, evaluations // 3, rng)
     longest = min(slots, 16 + 4 * budget // max(1, loaded.size))
     likely = min(slots / 3, 1.0 + budget / max(1, loaded.size))  # steps until the budget or the gains run out
     share = evaluations / max(1.0, 1.5 * loaded.size * likely * layout.per_rank * slots)
     share = min(LARGEST_SHARE, max(SMALLEST_SHARE, share))
     for _ in range(DESCENTS):
-        state = state_of(layout, start)
-        before = used
-        for position, layer in enumerate(loaded.tolist()):
-            steps, costs = np.zeros((longest, 4), np.int64), np.zeros(longest)
-            allowance = (evaluations - used) // (loaded.size - position)
-            made, evaluated = descend(layout, state, layer, share, allowance, steps, costs, rng)
-            used += evaluated
-            options[layer].append(Choice(steps[:made], np.arange(1, made + 1), steps[:made, 3], costs[:made]))
-        if used - before < loaded.size or used >= evaluations:
+        more = _offer_descents(layout, start, options, (share, False), longest, evaluations - used, rng)
+        used += more
+        if more < loaded.size or used >= evaluations:
             break
     return options, used
+
+
+def _swap_choices(
+    layout: Layout, start: Integers, loaded: Integers, evaluations: int, rng: np.random.Generator
+) -> tuple[dict[int, list[Choice]], int]:
+    """Return for each layer what swaps offer, and the evaluations used."""
+    options: dict[int, list[Choice]] = {layer: [] for layer in loaded.tolist()}
+    return options, _offer_descents(layout, start, options, (1.0, True), start.shape[1], evaluations, rng)
+
+
+def _offer_fresh(
+    layout: Layout, start: Integers, options: dict[int, list[Choice]], evaluations: int, rng: np.random.Generator
+) -> int:
+    """Add a fresh row, swapped until no swap helps, to the choices of each layer; return the evaluations used."""
+    slots = start.shape[1]
+    fresh = fresh_map(layout.loads, layout.in_force, layout.domain.size)
+    swaps: dict[int, list[Choice]] = {layer: [] for layer in options}
+    used = _offer_descents(layout, fresh, swaps, (1.0, True), slots, evaluations, rng)
+    for layer, (choice,) in swaps.items():
+        replay(fresh, layer, choice.steps)
+    change = layer_costs(layout, fresh)[:2] - layer_costs(layout, start)[:2]
+    cost = change[0] + layout.move_weight * change[1]
+    moved = layer_costs(layout, fresh)[1].astype(np.int64)
+    for layer in options:
+        steps = np.stack([np.arange(slots), np.full(slots, -1), fresh[layer]], axis=1)
+        options[layer].append(Choice(steps, np.array([slots]), moved[[layer]], cost[[layer]]))
+    return used
+
+
+def _offer_descents(
+    layout: Layout,
+    start: Integers,
+    options: dict[int, list[Choice]],
+    kind: tuple[float, bool],
+    longest: int,
+    evaluations: int,
+    rng: np.random.Generator,
+) -> int:
+    """Add a descent from ``start`` to the choices of each layer; return the evaluations used.
+
+    ``kind`` is the share of the changes that the descent looks at, and whether it only swaps.
+    """
+    state = state_of(layout, start)
+    order = sorted(options, key=lambda layer: -state.rank_load[layer].max() * layout.scale[layer])
+    used = 0
+    for position, layer in enumerate(order):
+        steps, costs = np.zeros((longest, 4), np.int64), np.zeros(longest)
+        allowance = max(0, evaluations - used) // (len(order) - position)
+        made, evaluated = descend(layout, state, layer, *kind, allowance, steps, costs, rng)
+        used += evaluated
+        options[layer].append(Choice(steps[:made], np.arange(1, made + 1), steps[:made, 3], costs[:made]))
+    return used
 
 
 def deal(layout: Layout, start: Integers, options: dict[int, list[Choice]], budget: int) -> Integers:

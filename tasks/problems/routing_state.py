@@ -115,11 +115,11 @@ def layout_of(
     total = loads.sum(axis=1)
     domains = int(domain.max()) + 1
     scale = np.divide(domain.size, total, out=np.zeros(layers), where=total > 0.0)
-    tokens = transitions.tokens.sum()
+    tokens = float(transitions.tokens.sum()) or 1.0
     used = np.flatnonzero((transitions.tokens > 0.0) & (traffic_weight > 0.0) & (domains > 1))
     if not used.size:  # links do not matter: one domain will do
         domain, domains = np.zeros_like(domain), 1
-    cost = transitions.tokens[used] * (traffic_weight * layers / max(tokens, 1.0))
+    cost = transitions.tokens[used] * (traffic_weight * layers / tokens)
     out_key = transitions.layer[used] * experts + transitions.source[used]
     in_key = (transitions.layer[used] + 1) * experts + transitions.target[used]
     by_source, by_target = np.argsort(out_key, kind="stable"), np.argsort(in_key, kind="stable")

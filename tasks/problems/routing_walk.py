@@ -222,6 +222,7 @@ def descend(
     state: State,
     layer: int,
     share: float,
+    swaps_only: bool,
     allowance: int,
     steps: Integers,
     costs: Floats,
@@ -235,7 +236,8 @@ def descend(
         layer: where.
         share: how many of the fullest rank's changes to look at in each step, as a share of one; more where none of
             them helps.
-        allowance: changes to evaluate at most.
+        swaps_only: leave the number of replicas of each expert as it is.
+        allowance: changes to evaluate at most; those that plainly do not help are not evaluated and do not count.
         steps: receives (slot, other, expert, moved replicas of the layer afterwards), ``(steps, 4)``.
         costs: receives the change in cost since the start, ``(steps,)``.
         rng: all chance.
@@ -247,31 +249,38 @@ def descend(
     evaluations, change = 0, 0.0
     step = 0
     while step < costs.size:
-        full = state.peak_rank[layer]
+        full, load = state.peak_rank[layer], state.rank_load[layer]
         best, at, partner, take = -UNCHANGED, NONE, NONE, NONE
         for slot in range(full * room, (full + 1) * room):
             mine = state.slots[layer, slot]
             weight = layout.loads[layer, mine] / state.counts[layer, mine]
-            for candidate in range(2 * slots + experts):
+            lighter = layout.loads[layer, mine] / (state.counts[layer, mine] + 1)
+            for candidate in range(slots if swaps_only else 2 * slots + experts):
                 if share < 1.0 and rng.random() >= share:
                     continue
                 if evaluations >= allowance:
                     return step, evaluations
                 other = candidate % slots
                 theirs = state.slots[layer, other]
-                if candidate < slots:  # swap with a lighter replica elsewhere
-                    if other // room == full or layout.loads[layer, theirs] / state.counts[layer, theirs] >= weight:
+                rank = other // room
+                share_there = layout.loads[layer, theirs] / state.counts[layer, theirs]
+                if candidate < slots:  # swap with a lighter replica elsewhere that leaves that rank below the peak
+                    if share_there >= weight or load[rank] + weight - share_there >= load[full]:
                         continue
                     strain = swap_strain(layout, state, layer, slot, other)
-                    rank, gone, come, expert = other // room, theirs, mine, NONE
+                    gone, come, expert = theirs, mine, NONE
                 elif candidate < 2 * slots:  # a further replica of what weighs here, instead of one that is spare
                     if theirs == mine or state.counts[layer, theirs] < 2:
                         continue
+                    if rank != full and load[rank] - share_there + lighter >= load[full]:
+                        continue
                     strain = overwrite_strain(layout, state, layer, other, mine)
-                    rank, gone, come, expert = other // room, theirs, mine, mine
-                else:  # something else in its place
+                    gone, come, expert = theirs, mine, mine
+                else:  # something lighter in its place
                     expert = candidate - 2 * slots
                     if expert == mine or state.counts[layer, mine] < 2:
+                        continue
+                    if layout.loads[layer, expert] / (state.counts[layer, expert] + 1) >= weight:
                         continue
                     strain = overwrite_strain(layout, state, layer, slot, expert)
                     rank, gone, come, other = full, mine, expert, slot

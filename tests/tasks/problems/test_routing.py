@@ -79,7 +79,7 @@ def plain_cost(routing: Routing, placement: np.ndarray) -> float:
     for layer, source, target, tokens in zip(steps.layer, steps.source, steps.target, steps.tokens, strict=True):
         homes = where[layer][source]
         across += tokens * sum(home not in where[layer + 1][target] for home in homes) / len(homes)
-    return cost + routing.weights.traffic * len(held) * across / max(1.0, steps.tokens.sum())
+    return cost + routing.weights.traffic * len(held) * across / (steps.tokens.sum() or 1.0)
 
 
 def plain_moved(routing: Routing, placement: np.ndarray) -> int:
@@ -359,7 +359,7 @@ def test_a_deepseek_recording_is_never_routed_worse_than_by_eplb(deepseek, budge
     before, after = (balancedness(deepseek, each, 32) for each in (eplb, found.expert_of))
     assert after > before
     if budget == 1_000_000:
-        assert after >= 0.999
+        assert after >= 0.9995
 
 
 def test_a_deepseek_recording_is_routed_better_than_by_eplb_from_a_map_that_nobody_balanced(deepseek):
