@@ -148,13 +148,12 @@ def _source(given: dict[str, object], text: str | None) -> object:
 @plan_app.command("show")
 def show(path: PlanPath = LATEST) -> None:
     """Show what a plan changes, what it gains, and who found it."""
-    from rich.console import Console
-
     from data.readers.plan import read_plan
+    from flows.terminal import wide_console
     from tasks.report.text import plan_tables
 
     with _told():
-        Console().print(*plan_tables(read_plan(_plan_file(path))))
+        wide_console().print(*plan_tables(read_plan(_plan_file(path))))
 
 
 @plan_app.command()
@@ -165,12 +164,10 @@ def verify(
     ] = None,
 ) -> None:
     """Check a plan from scratch: constraints, figures, archives, and that it can be undone."""
-    from rich.console import Console
-
     from data.readers.plan import check_fresh, read_plan
     from data.readers.snapshot import read_snapshot
     from flows.publish import SNAPSHOT
-    from flows.terminal import verdict_table
+    from flows.terminal import verdict_table, wide_console
     from tasks.validate import validate
 
     with _told():
@@ -179,7 +176,7 @@ def verify(
         state = read_snapshot(snapshot or file.parent / SNAPSHOT).snapshot
         check_fresh(plan, state)
         verdict = validate(plan, state, file.parent)
-        Console().print(verdict_table(verdict))
+        wide_console().print(verdict_table(verdict))
     if not verdict.passed:
         raise typer.Exit(1)
 

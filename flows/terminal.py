@@ -16,6 +16,15 @@ from flows.watch import listening
 from tasks.report.text import plan_tables
 from tasks.validate import Verdict
 
+WIDTH = 118
+"""Columns of a log or a file, which state none."""
+
+
+def wide_console() -> Console:
+    """Return a console for tables: as wide as the terminal, and wide enough to read where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
 
 def run_in_terminal(params: OptimizeParams) -> None:
     """Run the main job in this process and show its plan.
@@ -23,7 +32,7 @@ def run_in_terminal(params: OptimizeParams) -> None:
     Raises:
         BadRecord, BadSource, PlanRefused, SourceUnavailable: as the flow does; nothing was written.
     """
-    console = Console()
+    console = wide_console()
     logging.getLogger("prefect").setLevel(logging.CRITICAL)  # the error is told once, in our own words
     bar = Progress(
         TextColumn("{task.description:44}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
@@ -66,4 +75,4 @@ def list_sources() -> None:
         names = [field.name for field in fields(kind) if field.name != "kind"]
         default = next(field.default for field in fields(kind) if field.name == "kind")
         table.add_row(str(default), ", ".join(names), (kind.__doc__ or "").splitlines()[0])
-    Console().print(table)
+    wide_console().print(table)

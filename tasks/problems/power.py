@@ -47,9 +47,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Power:
-    """The power noun: the unit of its cost is one hour of delay of a job of priority 1, taken to be worth 1 USD.
+    """The power noun: the unit of its cost is one GPU-hour of delay at priority 1, taken to be worth 1 USD.
 
-    ``cost = sum of priority * hours until the job has ended + USD for the energy that jobs draw above idle
+    ``cost = sum of priority * GPUs * hours until the job has ended + USD for the energy that jobs draw above idle
     GPUs + overload_weight * overload``. A job's energy counts for its whole run, also past the horizon, so that
     putting off saves nothing. Hard limits: GPUs of each model and of all models in each slot; a job starts after
     the jobs that it depends on have ended; and the cluster's power cap, except that a schedule that begins above
@@ -89,13 +89,13 @@ class Power:
         limits = snapshot.limits
         tables = tabulate(snapshot, gpu_power_w or {})
         count = len(snapshot.jobs)
-        priority = np.array([job.priority for job in snapshot.jobs], dtype=np.float64)
+        weight = np.array([job.priority * job.gpus for job in snapshot.jobs], dtype=np.float64)
         work = Work(
             levels=tables.levels,
             duration=tables.duration,
             draw=tables.draw_mw,
-            own=priority[:, None] * tables.seconds / 3600 + limits.energy_price_usd_per_kwh * tables.energy_kwh,
-            delay=priority * limits.slot_s / 3600,
+            own=weight[:, None] * tables.seconds / 3600 + limits.energy_price_usd_per_kwh * tables.energy_kwh,
+            delay=weight * limits.slot_s / 3600,
             earliest=tables.earliest,
             running=tables.running,
             needs=tables.needs,
@@ -121,7 +121,7 @@ class Power:
             work=work,
             slots=limits.horizon_slots,
             slot_s=limits.slot_s,
-            overload_weight=HOURS_PER_OVERLOAD_KWH * float(priority.sum()) * kwh_per_mw_slot,
+            overload_weight=HOURS_PER_OVERLOAD_KWH * float(weight.sum()) * kwh_per_mw_slot,
             in_force=Schedule(start, tables.level_in_force),
             notes=notes,
         )
@@ -136,7 +136,7 @@ class Power:
         return self.in_force
 
     def cost(self, decision: Schedule) -> float:
-        """Return the exact cost in hours of delay at priority 1 (or USD)."""
+        """Return the exact cost in GPU-hours of delay at priority 1 (or USD)."""
         return self._cost(decision.start, decision.level)
 
     def bound(self) -> float:
@@ -192,9 +192,9 @@ class Power:
     def figures(self, decision: Schedule) -> tuple[Figure, ...]:
         """Return what an operator reads; all over the horizon, except for the mean hours until a job has ended."""
         power_w = self.power_w(decision)
-        priority = self.work.delay
+        weight = self.work.delay
         seconds = self.tables.seconds[np.arange(len(self.jobs)), decision.level] + decision.start * self.slot_s
-        hours = float(priority @ seconds) / float(priority.sum()) / 3600 if self.jobs else 0.0
+        hours = float(weight @ seconds) / float(weight.sum()) / 3600 if self.jobs else 0.0
         return (
             Figure("power.peak_w", "W", float(power_w.max()), "lower"),
             Figure("power.overload_kwh", "kWh", self.overload_kwh(decision), "lower"),

@@ -45,10 +45,10 @@ def told(action: Action) -> Change:
             gain = _gain(action.gain, "GPUs")
         case Recap():
             target, before, after = action.job, _cap(action.before), _cap(action.after)
-            gain = _gain(action.gain, "h")
+            gain = _gain(action.gain, "GPU-h")
         case Start():
             target, before, after = action.job, _start(action.before), _start(action.after)
-            gain = _gain(action.gain, "h")
+            gain = _gain(action.gain, "GPU-h")
         case MoveReplicas():
             target = f"{action.deployment}, layer {action.layer}, slots {_some(action.slots)}"
             before, after = f"experts {_some(action.before)}", f"experts {_some(action.after)}"
@@ -64,8 +64,8 @@ def told(action: Action) -> Change:
 
 
 GAIN_UNITS = (
-    "Gains are each action's own share of its problem's cost: GPUs' worth of capacity for placements, hours of delay "
-    "for starts and caps, bytes for archives. A negative one is the price of making room for others."
+    "Gains are each action's own share of its problem's cost: GPUs' worth of capacity for placements, GPU-hours of "
+    "delay for starts and caps, bytes for archives. A negative one is the price of making room for others."
 )
 
 

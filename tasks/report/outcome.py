@@ -27,7 +27,7 @@ LABELS = {
     "power.peak_w": "peak draw",
     "power.overload_kwh": "energy above the cap",
     "power.energy_kwh": "energy over the horizon",
-    "power.weighted_completion_h": "weighted completion time",
+    "power.weighted_completion_h": "completion time, by GPUs and priority",
     "checkpoint.bytes": "checkpoint bytes",
 }
 _ROUTING = {

@@ -302,15 +302,15 @@ def test_energy_counts_past_the_horizon_so_that_putting_off_saves_nothing() -> N
     assert problem.cost(Schedule(np.array([1]), levels)) < problem.cost(Schedule(np.array([6]), levels))
 
 
-def test_the_cost_is_priority_hours_plus_energy_plus_overload() -> None:
+def test_the_cost_is_priority_gpu_hours_plus_energy_plus_overload() -> None:
     idle_w = 600.0 + 8 * 50.0
     job = pending("p", 2, planned_start_s=2 * SLOT_S, priority=3.0, remaining_s=900.0, gpu_power_w=450.0)
     problem = Power.from_snapshot(one_node(job, cap_w=idle_w + 500.0, price=0.2))
     decision = problem.incumbent()
-    hours = 3.0 * (2 * SLOT_S + 900.0) / 3600
+    gpu_hours = 3.0 * 2 * (2 * SLOT_S + 900.0) / 3600
     energy = 0.2 * 2 * 0.4 * 900.0 / 3600
-    overload = 1000.0 * 3.0 * 0.3 * 2 * SLOT_S / 3600
-    assert problem.cost(decision) == pytest.approx(hours + energy + overload)
+    overload = 1000.0 * 3.0 * 2 * 0.3 * 2 * SLOT_S / 3600
+    assert problem.cost(decision) == pytest.approx(gpu_hours + energy + overload)
     assert problem.power_w(decision).tolist() == [idle_w, idle_w, idle_w + 800.0, idle_w + 800.0, idle_w, idle_w]
     figures = {figure.name: figure.value for figure in problem.figures(decision)}
     assert figures["power.peak_w"] == idle_w + 800.0
