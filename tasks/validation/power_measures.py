@@ -5,8 +5,8 @@ The model is that of :mod:`tasks.validation.timetable`, with the starts in force
 - ``peak_w``: largest draw of the cluster in a slot: background and the draw above idle of the jobs that run;
 - ``overload_kwh``: sum over slots of what the jobs draw above the headroom; 0 without a power cap;
 - ``energy_kwh``: sum over the slots of the horizon of the draw of the cluster;
-- ``weighted_completion_h``: sum over jobs of priority * GPUs * (start in force + run time) / sum of priority * GPUs; a job
-  that is not scheduled counts as starting at the horizon's end; 0 without jobs.
+- ``weighted_completion_h``: sum over jobs of priority * GPUs * (start in force + run time) / sum of priority * GPUs;
+  a job that is not scheduled counts as starting at the horizon's end; 0 without jobs.
 """
 
 import math
