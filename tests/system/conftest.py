@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 PATIENCE_S = 60.0
@@ -81,6 +83,43 @@ class Slurm:
         return self.run("sinfo", "--noheader", "--Node", "--format=%T").stdout.split() == ["idle"] * len(NODES)
 
 
+@dataclass(frozen=True, slots=True)
+class PrefectApi:
+    """What a Prefect server on loopback tells.
+
+    Args:
+        port: where it listens, or will.
+        client: of its address.
+    """
+
+    port: int
+    client: httpx.Client
+
+    def healthy(self) -> bool:
+        try:
+            return self.client.get("/api/health").is_success
+        except httpx.TransportError:
+            return False
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        """Return the deployments by name; none while nobody answers."""
+        if not self.healthy():
+            return {}
+        return {each["name"]: each for each in self.client.post("/api/deployments/filter", json={}).json()}
+
+    def state(self, run: str) -> str:
+        return str(self.client.get(f"/api/flow_runs/{run}").json()["state_type"])
+
+    def ended(self, run: str) -> bool:
+        return self.state(run) in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+    def of_run(self, what: str, run: str) -> list[dict[str, Any]]:
+        """Return the ``logs`` or ``artifacts`` of a run."""
+        answer = self.client.post(f"/api/{what}/filter", json={what: {"flow_run_id": {"any_": [run]}}})
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
+
 def _free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -146,6 +185,14 @@ def prefect_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     """The environment without anyone's settings of Prefect, and with a home of its own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return {**kept, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
+
+
+@pytest.fixture(scope="module")
+def prefect_api() -> Iterator[PrefectApi]:
+    """The API of the server that the module starts on ``prefect_api.port``."""
+    port = _free_ports(1)[0]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0, trust_env=False) as client:
+        yield PrefectApi(port, client)
 
 
 @pytest.fixture(scope="module")
