@@ -34,7 +34,7 @@ COLD = 0.03
 COOLINGS = (1.0, 100.0, 10.0)
 """How much hotter each cooling starts, from the best so far. Only the first, where evaluations are few per slot."""
 
-COOLING_SHARES = (0.6, 0.5, 1.0)
+COOLING_SHARES = (0.85, 0.5, 1.0)
 """Share of the evaluations left that each cooling uses."""
 
 PLENTY = 100
