@@ -98,9 +98,7 @@ def test_fitting_anew_gives_the_committed_figures(traces: Path):
 def test_the_command_says_which_trace_is_missing(tmp_path: Path):
     command = [sys.executable, "-m", "data.generators.fit", "--data", str(tmp_path)]
     # our own module and folder
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 1
     assert PHILLY in done.stderr
     assert "Traceback" not in done.stderr
