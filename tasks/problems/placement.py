@@ -29,6 +29,7 @@ from tasks.problems.moves import fusion_window
 from tasks.problems.placement_figures import placement_figures
 from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, moved_gpus, total_cost
 from tasks.problems.placement_search import anneal, sample_moves
+from tasks.problems.placement_tables import PlacementWeights, crew_of, room_of
 from tasks.problems.protocol import Figure, Found, Window
 
 HOTTEST = np.array([4.0, 0.5, 0.1])
@@ -36,27 +37,6 @@ HOTTEST = np.array([4.0, 0.5, 0.1])
 
 COLD = 0.01
 """Where each ends: moving the smallest job costs about as much."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlacementWeights:
-    """What each kind of loss weighs, in GPUs' worth of capacity.
-
-    Args:
-        scale_out_gb_per_s: bandwidth of one GPU outside its NVLink domain (400 Gb/s InfiniBand).
-        restart_s: time to start a job again, beside its checkpoint's way to disk and back.
-        checkpoint_gb_per_s: speed of that way for the whole job.
-        amortisation_s: time over which a migration must pay.
-    """
-
-    scale_out_gb_per_s: float = 50.0
-    rack: float = 0.5
-    stranded: float = 1.0
-    waiting: float = 2.0
-    drain: float = 0.5
-    restart_s: float = 120.0
-    checkpoint_gb_per_s: float = 10.0
-    amortisation_s: float = 14_400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +53,15 @@ class Move:
     workers: Ints
     before: Ints
     after: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far a gang is spread: NVLink domains, racks, and the share of its GPU pairs in different domains."""
+
+    domains: int
+    racks: int
+    apart: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +87,9 @@ class Placement:
     ) -> "Placement":
         """Return the problem that ``snapshot`` poses; windows favour ``flagged_domains``."""
         weights = weights or PlacementWeights()
-        room = _room(snapshot)
+        room = room_of(snapshot)
         jobs = tuple(sorted(snapshot.jobs, key=lambda job: job.id))
-        crew = _crew(snapshot, jobs, room, weights)
+        crew = crew_of(snapshot, jobs, room, weights)
         favoured = np.array([node.nvlink_domain in flagged_domains for node in snapshot.nodes], dtype=np.int64)
         traffic = np.array([job.traffic_gb_per_s for job in jobs], dtype=np.float64)
         usable = tuple(frozenset(range(node.gpus)) - set(node.unavailable_gpus) for node in snapshot.nodes)
@@ -268,20 +257,30 @@ class Placement:
 
     def _reason(self, number: int, decision: Placed) -> str:
         crew = self.crew
-        members = crew.gang_workers[crew.gang_first[crew.job_gang[number]] : crew.gang_first[crew.job_gang[number] + 1]]
-        counts = []
-        for node_of in (crew.home, decision.node_of):
-            nodes = node_of[members]
-            nodes = nodes[nodes >= 0]
-            counts.append((np.unique(self.room.domain[nodes]).size, np.unique(self.room.rack[nodes]).size))
-        (domains, racks), (domains_after, racks_after) = counts
+        gang = crew.job_gang[number]
+        members = crew.gang_workers[crew.gang_first[gang] : crew.gang_first[gang + 1]]
+        before, after = (self._spread(members, node_of) for node_of in (crew.home, decision.node_of))
         if crew.home[crew.job_first[number]] < 0:
-            return f"room for a waiting job: {domains_after} NVLink domain(s), {racks_after} rack(s)"
-        if (domains, racks) == (domains_after, racks_after):
-            return "makes room for another gang or for the next whole-domain gang"
-        return (
-            f"gang on {domains_after} NVLink domain(s) instead of {domains}, {racks_after} rack(s) instead of {racks}"
-        )
+            return f"room for a waiting job: {after.domains} NVLink domain(s), {after.racks} rack(s)"
+        if (before.domains, before.racks) != (after.domains, after.racks):
+            return (
+                f"gang on {after.domains} NVLink domain(s) instead of {before.domains}, "
+                f"{after.racks} rack(s) instead of {before.racks}"
+            )
+        if after.apart < before.apart - 1e-9:
+            return (
+                f"{after.apart:.0%} of the gang's GPU pairs in different NVLink domains instead of {before.apart:.0%}"
+            )
+        if self.room.open[crew.home[members]].min() == 0:
+            return "leaves a node that is being drained"
+        return "makes room for another gang or for the next whole-domain gang"
+
+    def _spread(self, members: Ints, node_of: Ints) -> Spread:
+        placed = members[node_of[members] >= 0]
+        nodes, gpus = node_of[placed], self.crew.size[placed]
+        in_domain = np.bincount(self.room.domain[nodes], gpus) if placed.size else np.zeros(1)
+        apart = 1.0 - float(np.square(in_domain / max(1, gpus.sum())).sum()) if placed.size else 0.0
+        return Spread(np.unique(self.room.domain[nodes]).size, np.unique(self.room.rack[nodes]).size, apart)
 
 
 def _places(move: Move) -> Ints:
@@ -292,84 +291,3 @@ def _places(move: Move) -> Ints:
 def _frozen(node_of: Ints) -> Placed:
     node_of.flags.writeable = False
     return Placed(node_of)
-
-
-def _codes(names: list[str]) -> tuple[Ints, int]:
-    """Return a number for each name, by first appearance in sorted order, and how many there are."""
-    unique, codes = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
-    return codes.astype(np.int64), int(unique.size)
-
-
-def _room(snapshot: Snapshot) -> Room:
-    nodes = snapshot.nodes
-    usable = np.array([0 if node.state == "down" else node.gpus - len(node.unavailable_gpus) for node in nodes])
-    is_open = np.array([int(node.state == "up") for node in nodes])
-    domain, domains = _codes([node.nvlink_domain for node in nodes])
-    rack, racks = _codes([node.rack for node in nodes])
-    model, _ = _codes([node.gpu_model for node in nodes])
-    domain_capacity = np.bincount(domain, weights=usable * is_open, minlength=domains).astype(np.int64)
-    first = np.concatenate([[0], np.cumsum(np.bincount(domain, minlength=domains))]).astype(np.int64)
-    return Room(
-        capacity=usable.astype(np.int64),
-        open=is_open.astype(np.int64),
-        model=model,
-        domain=domain,
-        rack=rack,
-        domain_capacity=domain_capacity,
-        domain_first=first,
-        domain_nodes=np.argsort(domain, kind="stable").astype(np.int64),
-        racks=racks,
-    )
-
-
-def _crew(snapshot: Snapshot, jobs: tuple[Job, ...], room: Room, weights: PlacementWeights) -> Crew:
-    node_index = {node.id: index for index, node in enumerate(snapshot.nodes)}
-    model_of = {node.gpu_model: int(room.model[index]) for index, node in enumerate(snapshot.nodes)}
-    unfinished = {job.id for job in jobs}
-    workers = np.array([job.workers for job in jobs], dtype=np.int64)
-    owner = np.repeat(np.arange(len(jobs)), workers)
-    home = [
-        node_index[job.placement[position].node] if job.placement else -1
-        for job in jobs
-        for position in range(job.workers)
-    ]
-    models = [
-        int(room.model[node_index[job.placement[0].node]])
-        if job.placement
-        else (-1 if job.gpu_model is None else model_of.get(job.gpu_model, -2))
-        for job in jobs
-    ]
-    gang, gangs = _codes([job.gang_id for job in jobs])
-    gang_of_worker = gang[owner] if len(jobs) else np.zeros(0, np.int64)
-    gpus = np.array([job.gpus for job in jobs], dtype=np.float64)
-    heavy = np.array([job.traffic_gb_per_s for job in jobs]) / weights.scale_out_gb_per_s
-    priorities = np.array([job.priority for job in jobs])
-    relative = np.clip(priorities / (priorities.mean() if len(jobs) else 1.0), 0.1, 10.0)
-    restart_s = weights.restart_s + 2 * np.array([job.checkpoint_gb for job in jobs]) / weights.checkpoint_gb_per_s
-    gang_gpus = np.bincount(gang, weights=gpus, minlength=gangs)
-    return Crew(
-        size=np.repeat(np.array([job.gpus_per_worker for job in jobs], dtype=np.int64), workers),
-        job=owner.astype(np.int64),
-        home=np.array(home, dtype=np.int64),
-        movable=np.repeat(np.array([int(job.movable) for job in jobs], dtype=np.int64), workers),
-        model=np.repeat(np.array(models, dtype=np.int64), workers),
-        job_first=np.concatenate([[0], np.cumsum(workers)]).astype(np.int64),
-        job_gang=gang,
-        job_restart=gpus * restart_s / weights.amortisation_s,
-        job_wait=weights.waiting * gpus * relative,
-        job_ready=np.array([int(not unfinished & set(job.depends_on)) for job in jobs], dtype=np.int64),
-        gang_first=np.concatenate([[0], np.cumsum(np.bincount(gang_of_worker, minlength=gangs))]).astype(np.int64),
-        gang_workers=np.argsort(gang_of_worker, kind="stable").astype(np.int64),
-        gang_traffic=np.bincount(gang, weights=gpus * heavy, minlength=gangs).astype(np.float64),
-        gang_racks=_fewest_racks(gang_gpus, room),
-        rack_weight=weights.rack,
-        drain_weight=weights.drain,
-        stranded_weight=weights.stranded,
-        budget=snapshot.limits.migration_budget_gpus,
-    )
-
-
-def _fewest_racks(gang_gpus: np.ndarray, room: Room) -> Ints:
-    """Return the fewest racks that could hold each gang, the roomiest first."""
-    capacity = np.sort(np.bincount(room.rack, weights=room.capacity, minlength=room.racks))[::-1]
-    return np.searchsorted(np.cumsum(capacity), gang_gpus, side="left").astype(np.int64) + 1

@@ -16,7 +16,8 @@ from data.schemas.plan import Migrate, Place
 from data.transition import apply_actions, inverse
 from qiskit_solvers.ising import energies
 from tasks.problems.migration import ordered_batches
-from tasks.problems.placement import Placement, PlacementWeights
+from tasks.problems.placement import Placement
+from tasks.problems.placement_tables import PlacementWeights
 
 
 def random_cluster(seed: int) -> Snapshot:
@@ -191,6 +192,22 @@ def test_without_a_budget_nothing_that_runs_is_moved(cluster: Snapshot, rng: np.
     problem = Placement.from_snapshot(still)
     actions = problem.actions(problem.search(problem.incumbent(), 5_000, rng).decision)
     assert {action.kind for action in actions} == {"place"}
+
+
+def test_a_job_whose_cap_other_nodes_refuse_stays_where_it_is(cluster: Snapshot, rng: np.random.Generator) -> None:
+    capped = replace(cluster.jobs[0], gpu_power_cap_w=250.0)
+    nodes = tuple(replace(node, gpu_power_min_w=300.0) if node.rack == "west" else node for node in cluster.nodes)
+    problem = Placement.from_snapshot(replace(cluster, nodes=nodes, jobs=(capped, *cluster.jobs[1:])))
+    actions = problem.actions(problem.search(problem.incumbent(), 5_000, rng).decision)
+    assert "red" not in {action.job for action in actions if isinstance(action, Migrate)}
+    assert "blue" in {action.job for action in actions if isinstance(action, Migrate)}
+
+
+def test_reasons_say_what_got_closer(cluster: Snapshot, rng: np.random.Generator) -> None:
+    problem = Placement.from_snapshot(cluster)
+    actions = problem.actions(problem.search(problem.incumbent(), 5_000, rng).decision)
+    reasons = {action.job: action.reason for action in actions if isinstance(action, Migrate)}
+    assert "gang on 1 NVLink domain(s) instead of 2, 1 rack(s) instead of 2" in reasons.values()
 
 
 def test_the_same_seed_gives_the_same_actions(cluster: Snapshot) -> None:

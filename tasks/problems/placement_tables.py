@@ -1,0 +1,127 @@
+"""What do the nodes and the workers look like to the compiled arithmetic? A snapshot as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.schemas.cluster import Snapshot
+from data.schemas.job import Job
+from tasks.problems.placement_kernel import Crew, Ints, Room
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementWeights:
+    """What each kind of loss weighs, in GPUs' worth of capacity.
+
+    Args:
+        scale_out_gb_per_s: bandwidth of one GPU outside its NVLink domain (400 Gb/s InfiniBand).
+        restart_s: time to start a job again, beside its checkpoint's way to disk and back.
+        checkpoint_gb_per_s: speed of that way for the whole job.
+        amortisation_s: time over which a migration must pay.
+    """
+
+    scale_out_gb_per_s: float = 50.0
+    rack: float = 0.5
+    stranded: float = 1.0
+    waiting: float = 2.0
+    drain: float = 0.5
+    restart_s: float = 120.0
+    checkpoint_gb_per_s: float = 10.0
+    amortisation_s: float = 14_400.0
+
+
+def _codes(names: list[str]) -> tuple[Ints, int]:
+    """Return a number for each name, by first appearance in sorted order, and how many there are."""
+    unique, codes = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    return codes.astype(np.int64), int(unique.size)
+
+
+def room_of(snapshot: Snapshot) -> Room:
+    """Return the nodes of ``snapshot`` as arrays."""
+    nodes = snapshot.nodes
+    usable = np.array([0 if node.state == "down" else node.gpus - len(node.unavailable_gpus) for node in nodes])
+    is_open = np.array([int(node.state == "up") for node in nodes])
+    domain, domains = _codes([node.nvlink_domain for node in nodes])
+    rack, racks = _codes([node.rack for node in nodes])
+    model, _ = _codes([node.gpu_model for node in nodes])
+    domain_capacity = np.bincount(domain, weights=usable * is_open, minlength=domains).astype(np.int64)
+    first = np.concatenate([[0], np.cumsum(np.bincount(domain, minlength=domains))]).astype(np.int64)
+    return Room(
+        capacity=usable.astype(np.int64),
+        open=is_open.astype(np.int64),
+        model=model,
+        domain=domain,
+        rack=rack,
+        domain_capacity=domain_capacity,
+        domain_first=first,
+        domain_nodes=np.argsort(domain, kind="stable").astype(np.int64),
+        racks=racks,
+    )
+
+
+def crew_of(snapshot: Snapshot, jobs: tuple[Job, ...], room: Room, weights: PlacementWeights) -> Crew:
+    """Return ``jobs`` of ``snapshot`` as arrays, with the limits that a plan must keep to."""
+    node_index = {node.id: index for index, node in enumerate(snapshot.nodes)}
+    model_of = {node.gpu_model: int(room.model[index]) for index, node in enumerate(snapshot.nodes)}
+    unfinished = {job.id for job in jobs}
+    workers = np.array([job.workers for job in jobs], dtype=np.int64)
+    owner = np.repeat(np.arange(len(jobs)), workers)
+    home = [
+        node_index[job.placement[position].node] if job.placement else -1
+        for job in jobs
+        for position in range(job.workers)
+    ]
+    models = [
+        int(room.model[node_index[job.placement[0].node]])
+        if job.placement
+        else (-1 if job.gpu_model is None else model_of.get(job.gpu_model, -2))
+        for job in jobs
+    ]
+    gang, gangs = _codes([job.gang_id for job in jobs])
+    gang_of_worker = gang[owner] if len(jobs) else np.zeros(0, np.int64)
+    gpus = np.array([job.gpus for job in jobs], dtype=np.float64)
+    heavy = np.array([job.traffic_gb_per_s for job in jobs]) / weights.scale_out_gb_per_s
+    priorities = np.array([job.priority for job in jobs])
+    relative = np.clip(priorities / (priorities.mean() if len(jobs) else 1.0), 0.1, 10.0)
+    restart_s = weights.restart_s + 2 * np.array([job.checkpoint_gb for job in jobs]) / weights.checkpoint_gb_per_s
+    gang_gpus = np.bincount(gang, weights=gpus, minlength=gangs)
+    return Crew(
+        size=np.repeat(np.array([job.gpus_per_worker for job in jobs], dtype=np.int64), workers),
+        job=owner.astype(np.int64),
+        home=np.array(home, dtype=np.int64),
+        movable=np.repeat(np.array([int(_may_move(job, snapshot)) for job in jobs], dtype=np.int64), workers),
+        model=np.repeat(np.array(models, dtype=np.int64), workers),
+        job_first=np.concatenate([[0], np.cumsum(workers)]).astype(np.int64),
+        job_gang=gang,
+        job_restart=gpus * restart_s / weights.amortisation_s,
+        job_wait=weights.waiting * gpus * relative,
+        job_ready=np.array([int(not unfinished & set(job.depends_on)) for job in jobs], dtype=np.int64),
+        gang_first=np.concatenate([[0], np.cumsum(np.bincount(gang_of_worker, minlength=gangs))]).astype(np.int64),
+        gang_workers=np.argsort(gang_of_worker, kind="stable").astype(np.int64),
+        gang_traffic=np.bincount(gang, weights=gpus * heavy, minlength=gangs).astype(np.float64),
+        gang_racks=_fewest_racks(gang_gpus, room),
+        rack_weight=weights.rack,
+        drain_weight=weights.drain,
+        stranded_weight=weights.stranded,
+        budget=snapshot.limits.migration_budget_gpus,
+    )
+
+
+def _fewest_racks(gang_gpus: np.ndarray, room: Room) -> Ints:
+    """Return the fewest racks that could hold each gang, the roomiest first."""
+    capacity = np.sort(np.bincount(room.rack, weights=room.capacity, minlength=room.racks))[::-1]
+    return np.searchsorted(np.cumsum(capacity), gang_gpus, side="left").astype(np.int64) + 1
+
+
+def _may_move(job: Job, snapshot: Snapshot) -> bool:
+    """Tell whether a job may be moved: not pinned, and its power cap is one that every node it could go to accepts."""
+    if job.gpu_power_cap_w is None or not job.movable:
+        return job.movable
+    held = {worker.node for worker in job.placement}
+    models: set[str | None] = {node.gpu_model for node in snapshot.nodes if node.id in held} or {job.gpu_model}
+    ranges = {
+        (node.gpu_power_min_w, node.gpu_power_max_w)
+        for node in snapshot.nodes
+        if node.gpu_model in models or models == {None}
+    }
+    return all(low <= job.gpu_power_cap_w <= high for low, high in ranges)
