@@ -201,17 +201,16 @@ def may_stand(worker: int, node: int, node_of: Ints, room: Room, crew: Crew) -> 
 
 
 @njit(cache=True)
-def gather(job: int, domain: int, state: State, room: Room, crew: Crew, move: Proposal) -> None:
+def gather(job: int, domain: int, model: int, state: State, room: Room, crew: Crew, move: Proposal) -> None:
     """Propose to bring as many workers of ``job`` as possible into ``domain``, fullest nodes that fit first.
 
-    A job without GPUs is placed whole or not at all; what does not fit in the domain goes to the
-    domains after it.
+    A job without GPUs is placed whole or not at all, on GPUs of ``model`` (-1: any); what does not fit
+    in the domain goes to the domains after it.
     """
     first, last = crew.job_first[job], crew.job_first[job + 1]
     waiting = state.node_of[first] < 0
     domains = room.domain_capacity.size
     count = 0
-    model = crew.model[first]
     # capacity taken by this very proposal, kept in state.free and put back at the end
     for step in range(domains if waiting else 1):
         here = (domain + step) % domains
@@ -278,7 +277,9 @@ def propose(state: State, room: Room, crew: Crew, rng: np.random.Generator, move
     node = state.node_of[worker]
     if node < 0:
         if crew.job_ready[job] == 1:
-            gather(job, draw(rng, room.domain_capacity.size), state, room, crew, move)
+            anywhere = draw(rng, nodes)  # its domain comes first, and its model counts where the job names none
+            model = crew.model[worker] if crew.model[worker] >= 0 else room.model[anywhere]
+            gather(job, room.domain[anywhere], model, state, room, crew, move)
         return
     if crew.movable[worker] == 0:
         return
@@ -324,7 +325,7 @@ def propose(state: State, room: Room, crew: Crew, rng: np.random.Generator, move
             move.length[0] = 2
     elif kind < 0.90:  # bring the job together
         domain = room.domain[node] if rng.random() < 0.5 else draw(rng, room.domain_capacity.size)
-        gather(job, domain, state, room, crew, move)
+        gather(job, domain, crew.model[worker], state, room, crew, move)
     elif kind < 0.95:  # exchange two nodes
         other = draw(rng, nodes)
         if other != node and room.domain[other] != room.domain[node]:

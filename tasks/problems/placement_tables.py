@@ -114,9 +114,11 @@ def _fewest_racks(gang_gpus: np.ndarray, room: Room) -> Ints:
 
 
 def _may_move(job: Job, snapshot: Snapshot) -> bool:
-    """Tell whether a job may be moved: not pinned, and its power cap is one that every node it could go to accepts."""
-    if job.gpu_power_cap_w is None or not job.movable:
-        return job.movable
+    """Tell whether a job may be moved: not pinned where it stands, and every node it could go to accepts its cap."""
+    if job.gpu_power_cap_w is None:
+        return job.movable or not job.placement
+    if job.placement and not job.movable:
+        return False
     held = {worker.node for worker in job.placement}
     models: set[str | None] = {node.gpu_model for node in snapshot.nodes if node.id in held} or {job.gpu_model}
     ranges = {

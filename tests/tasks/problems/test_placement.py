@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from data.schemas.plan import Migrate, Place
 from data.transition import apply_actions, inverse
 from qiskit_solvers.ising import energies
 from tasks.problems.migration import ordered_batches
-from tasks.problems.placement import Placement
+from tasks.problems.placement import Placed, Placement
 from tasks.problems.placement_tables import PlacementWeights
 
 
@@ -144,7 +144,7 @@ def test_a_search_keeps_every_rule_and_never_ends_worse(seed: int) -> None:
     for action in actions:
         assert isinstance(action, Migrate | Place)
         job = jobs[action.job]
-        assert job.movable
+        assert job.movable or not job.placement
         assert not (job.state == "pending" and job.depends_on)
         gone = Counter(w.node for w in action.before)
         come = Counter(w.node for w in action.after) - gone
@@ -244,3 +244,50 @@ def test_batches_free_what_the_next_batch_takes() -> None:
     batches = {move.job: move.batch for move in ordered_batches([*reversed(moves), *circle])}
     assert batches["c"] < batches["b"] < batches["a"]
     assert batches["x"] == batches["y"] == 0
+
+
+def best_of_all(problem: Placement) -> float:
+    """The lowest cost of all feasible placements: every worker on every node that it may stand on."""
+    crew, room = problem.crew, problem.room
+    choices = []
+    for worker in range(crew.home.size):
+        home, model = crew.home[worker], crew.model[worker]
+        if home >= 0 and not crew.movable[worker]:
+            choices.append([home])
+        elif home < 0 and not crew.job_ready[crew.job[worker]]:
+            choices.append([-1])
+        else:
+            nodes = [
+                n for n in range(room.capacity.size) if n == home or (room.open[n] and model in (-1, room.model[n]))
+            ]
+            choices.append(nodes if home >= 0 else [-1, *nodes])
+    best = np.inf
+    for nodes in product(*choices):
+        node_of = np.array(nodes, np.int64)
+        held = np.bincount(node_of[node_of >= 0], crew.size[node_of >= 0], room.capacity.size)
+        if (held > room.capacity).any():
+            continue
+        jobs = [node_of[low:high] for low, high in pairwise(crew.job_first)]
+        if any((job < 0).any() != (job < 0).all() or len(set(room.model[job[job >= 0]])) > 1 for job in jobs):
+            continue
+        placed = Placed(node_of)
+        moved = next(f.value for f in problem.figures(placed) if f.name == "placement.moved_gpus")
+        if moved <= crew.budget:
+            best = min(best, problem.cost(placed))
+    return best
+
+
+def test_a_search_reaches_the_best_of_all_placements_on_small_clusters() -> None:
+    reached = small = 0
+    for seed in range(400):
+        problem = Placement.from_snapshot(random_cluster(seed))
+        if not 2 <= problem.crew.home.size <= 6 or problem.room.capacity.size > 5:
+            continue
+        best = best_of_all(problem)
+        found = problem.cost(problem.search(problem.incumbent(), 3_000, np.random.default_rng(seed)).decision)
+        small += 1
+        assert problem.bound() <= best + 1e-9
+        assert found >= best - 1e-9
+        reached += found <= best + 1e-9
+    assert small >= 20
+    assert reached / small >= 0.95
