@@ -18,6 +18,7 @@ from qiskit_solvers.ising import energies
 from tasks.problems.migration import ordered_batches
 from tasks.problems.placement import Placed, Placement
 from tasks.problems.placement_tables import PlacementWeights
+from tasks.yardsticks.placement import cp_sat
 
 
 def random_cluster(seed: int) -> Snapshot:
@@ -291,3 +292,24 @@ def test_a_search_reaches_the_best_of_all_placements_on_small_clusters() -> None
         reached += found <= best + 1e-9
     assert small >= 20
     assert reached / small >= 0.95
+
+
+def test_cp_sat_finds_the_best_of_all_placements_and_the_search_comes_close() -> None:
+    small = reached = 0
+    for seed in range(60):
+        problem = Placement.from_snapshot(random_cluster(seed))
+        if not 2 <= problem.crew.home.size <= 12:
+            continue
+        exact = cp_sat(problem, 20.0, 1)
+        best = problem.cost(exact.decision)
+        if not exact.proven:
+            continue
+        if problem.crew.home.size <= 6 and problem.room.capacity.size <= 5:
+            assert best == pytest.approx(best_of_all(problem), abs=1e-4)
+        found = problem.cost(problem.search(problem.incumbent(), 10_000, np.random.default_rng(seed)).decision)
+        small += 1
+        assert problem.bound() <= best + 1e-4
+        assert found >= best - 1e-4
+        reached += found <= best + 1e-3
+    assert small >= 20
+    assert reached / small >= 0.9
