@@ -1,4 +1,4 @@
-"""What is the best placement? The whole problem as an integer programme for CP-SAT, for clusters of some dozen nodes."""
+"""What is the best placement? The whole problem as an integer programme for CP-SAT, for some dozen nodes."""
 
 from dataclasses import dataclass
 
