@@ -1,11 +1,30 @@
 """What is minimised? An Ising model: fields h, couplings J and an offset over spins of +1 and -1."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """The couplings that are not zero: ``values[k]`` between spins ``rows[k] < columns[k]``, row by row.
+
+    Args:
+        rows: ``(pairs,)``.
+        columns: ``(pairs,)``.
+        values: ``(pairs,)``.
+    """
+
+    rows: Indices
+    columns: Indices
+    values: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -14,31 +33,68 @@ class Ising:
 
     Args:
         h: fields, ``(spins,)``.
-        J: couplings, ``(spins, spins)``, strictly upper triangular.
+        J: couplings, ``(spins, spins)``, strictly upper triangular; an array, or a scipy sparse array where
+            most couplings are zero.
         offset: energy of the empty product.
+        groups: one-hot groups: in each, exactly one spin is -1 (the choice that is made) in every string that
+            counts. Disjoint; spins in no group are free.
+        names: what the spins are called outside; empty, or one for each.
 
     Raises:
-        ValueError: a shape is wrong, J is not strictly upper triangular, or a coefficient is not finite.
+        ValueError: a shape is wrong, J is not strictly upper triangular, a coefficient is not finite, groups
+            overlap or name a spin that is not there, or names do not fit or repeat.
     """
 
     h: Floats
-    J: Floats
+    J: Any  # an array, or scipy.sparse.csr_array, which has no types
     offset: float = 0.0
+    groups: tuple[tuple[int, ...], ...] = ()
+    names: tuple[Hashable, ...] = ()
 
     def __post_init__(self) -> None:
         if self.h.ndim != 1:
             raise ValueError(f"h: expected shape (spins,), got {self.h.shape}")
         if self.J.shape != (self.h.size, self.h.size):
             raise ValueError(f"J: expected shape {(self.h.size, self.h.size)}, got {self.J.shape}")
-        if np.any(np.tril(self.J)):
+        thin = sparse.issparse(self.J)
+        if (sparse.tril(self.J).count_nonzero() if thin else np.any(np.tril(self.J))) > 0:
             raise ValueError("J: expected a strictly upper triangular matrix, got entries on or below the diagonal")
-        if not (np.isfinite(self.h).all() and np.isfinite(self.J).all() and np.isfinite(self.offset)):
+        couplings = self.J.data if thin else self.J
+        if not (np.isfinite(self.h).all() and np.isfinite(couplings).all() and np.isfinite(self.offset)):
             raise ValueError("h, J, offset: expected finite numbers, got NaN or infinity")
+        grouped = [spin for group in self.groups for spin in group]
+        if any(not group for group in self.groups):
+            raise ValueError("groups: expected at least one spin in each, got an empty group")
+        if len(set(grouped)) < len(grouped):
+            repeated = sorted({spin for spin in grouped if grouped.count(spin) > 1})
+            raise ValueError(f"groups: expected disjoint groups, got spins {repeated} more than once")
+        if any(not 0 <= spin < self.h.size for spin in grouped):
+            raise ValueError(f"groups: expected spins 0 to {self.h.size - 1}, got {min(grouped)} to {max(grouped)}")
+        if self.names and len(set(self.names)) != self.h.size:
+            raise ValueError(f"names: expected {self.h.size} distinct names, got {len(set(self.names))}")
 
     @property
     def spins(self) -> int:
         """Number of spins."""
         return int(self.h.size)
+
+    @property
+    def pairs(self) -> Pairs:
+        """The couplings that are not zero, row by row."""
+        if sparse.issparse(self.J):
+            J = sparse.csr_array(self.J)
+            J.sum_duplicates()
+            rows, columns = J.nonzero()
+            values = J[rows, columns] if rows.size else np.zeros(0)
+        else:
+            rows, columns = np.nonzero(self.J)
+            values = self.J[rows, columns]
+        return Pairs(rows.astype(np.int64), columns.astype(np.int64), np.asarray(values, dtype=np.float64))
+
+    @property
+    def couplings(self) -> Floats:
+        """J as an array, ``(spins, spins)``."""
+        return np.asarray(self.J.toarray() if sparse.issparse(self.J) else self.J, dtype=np.float64)
 
 
 def energies(ising: Ising, strings: npt.NDArray[np.int8]) -> Floats:
@@ -54,12 +110,13 @@ def diagonal(ising: Ising) -> Floats:
     Entry ``x`` is the string with spin ``i`` equal to ``+1 - 2 * bit_i(x)``, bit 0 the least
     significant: Qiskit's order, qubit ``i`` in |0> for spin +1.
     """
+    J = ising.couplings
     energy = np.full(1, ising.offset)
     for i in range(ising.spins):
         # local field on spin i from spins j < i, over all strings of those spins
         field = np.full(1, ising.h[i])
         for j in range(i):
-            field = np.concatenate([field + ising.J[j, i], field - ising.J[j, i]])
+            field = np.concatenate([field + J[j, i], field - J[j, i]])
         energy = np.concatenate([energy + field, energy - field])
     return energy
 
