@@ -209,6 +209,88 @@ def moments(ising: Ising) -> tuple[float, float]:
     return float(model.offset), float(largest * np.sqrt(variance))
 
 
+def repaired(ising: Ising, strings: npt.NDArray[np.int8]) -> Spins:
+    """Return for each string ``(strings, spins)`` a feasible one that differs from it in the fewest spins.
+
+    A group with several choices keeps one of them, a group with none gets one: all ways to do so are equally
+    near. Group by group the way is taken whose expected energy is lowest while the groups still to come choose
+    at random, so no string ends above the mean energy of its nearest feasible strings (the method of
+    conditional expectations, Erdos and Selfridge 1973). Equal ways: the earlier member. No chance is involved,
+    and feasible strings stay as they are.
+
+    Raises:
+        ValueError: the strings do not have the model's number of spins.
+    """
+    feasible(ising, strings)  # the shape
+    given = np.atleast_2d(strings)
+    expected = given.astype(np.float64)
+    open_to: list[npt.NDArray[np.bool_]] = []
+    for group in ising.groups:
+        chosen = given[:, group] < 0
+        open_to.append(np.where(chosen.any(axis=1, keepdims=True), chosen, True))
+        expected[:, group] = 1.0 - 2.0 * open_to[-1] / open_to[-1].sum(axis=1, keepdims=True)
+    between, within = _between_and_within(ising, _group_of(ising))
+    inside = np.asarray(within.sum(axis=1), dtype=np.float64)
+    for group, ways in zip(ising.groups, open_to, strict=True):
+        members = list(group)
+        gain = expected @ between[:, members] + (ising.h + inside)[members]  # what taking a member to -1 saves, halved
+        best = np.where(ways, gain, -np.inf).argmax(axis=1)
+        expected[:, members] = 1.0 - 2.0 * (np.arange(len(members)) == best[:, None])
+    return expected.astype(np.int8)
+
+
+def safe_weights(ising: Ising) -> Floats:
+    """Return for each group a penalty weight under which every minimum is feasible, ``(groups,)``.
+
+    From any string with a wrong group, one flip in that group brings its count nearer to one, and the weight is
+    above the most that this flip can cost, whatever the other spins are (sums of |J| bound what they do). With
+    none chosen the cheapest member is taken; with several, one that is not the dearest is dropped, and the
+    penalty falls by at least one weight. The margin is a hundredth of what the largest flip can cost.
+    """
+    between, within = _between_and_within(ising, _group_of(ising))
+    outside = np.asarray(abs(between).sum(axis=1), dtype=np.float64)
+    inside = np.asarray(within.sum(axis=1), dtype=np.float64)
+    around = np.asarray(abs(within).sum(axis=1), dtype=np.float64)
+    take = 2.0 * (outside - ising.h - inside)  # at most, with all of the group at +1
+    drop = 2.0 * (outside + ising.h + around)
+    largest = float(2.0 * (np.abs(ising.h) + outside + around).max(initial=0.0))
+    costs = [max(take[list(g)].min(), np.sort(drop[list(g)])[-2:][0] if len(g) > 1 else 0.0) for g in ising.groups]
+    return np.maximum(np.array(costs, dtype=np.float64), 0.0) + (largest / 100.0 or abs(ising.offset) or 1.0)
+
+
+def penalised(ising: Ising, weight: float | None = None) -> Ising:
+    """Return a model without groups: ``weight (number chosen - 1)^2`` is added for each group.
+
+    Feasible strings keep their energies.
+
+    Args:
+        ising: the model.
+        weight: the same for all groups, in the energy's unit; none takes :func:`safe_weights`. Weights far
+            below are risky, weights far above make the model harder for every solver.
+
+    Raises:
+        ValueError: the weight is not a positive finite number.
+    """
+    if weight is not None and not (weight > 0.0 and np.isfinite(weight)):
+        raise ValueError(f"weight: expected a positive finite number, got {weight}")
+    weights = safe_weights(ising) if weight is None else np.full(len(ising.groups), weight)
+    h = ising.h.astype(np.float64)
+    offset = ising.offset
+    rows, columns, values = [ising.pairs.rows], [ising.pairs.columns], [ising.pairs.values]
+    # with m members, the number chosen is (m - sum s) / 2
+    for group, w in zip(ising.groups, weights.tolist(), strict=True):
+        members, m = np.sort(np.array(group)), len(group)
+        h[members] += w * (2 - m) / 2.0
+        offset += w * ((2 - m) ** 2 + m) / 4.0
+        first, second = np.triu_indices(m, 1)
+        rows.append(members[first])
+        columns.append(members[second])
+        values.append(np.full(first.size, w / 2.0))
+    ends = (np.concatenate(rows), np.concatenate(columns))
+    J = sparse.csr_array((np.concatenate(values), ends), shape=ising.J.shape)
+    return Ising(h, J if sparse.issparse(ising.J) else J.toarray(), float(offset), names=ising.names)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Levels:
     """All levels of all factors in a row, ``(levels,)`` each; ``starts`` is ``(factors + 1,)``."""

@@ -1,6 +1,7 @@
 """One-hot groups: strings, tables, moments, penalties and repair, against lists of all strings."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from qiskit_solvers.one_hot import (
     factors,
     feasible,
     moments,
+    penalised,
+    repaired,
+    safe_weights,
     strings_from_choices,
     tables,
 )
@@ -174,3 +178,65 @@ def test_strings_that_are_not_feasible_have_no_choices():
         choices_from_strings(ising, np.array([[1, -1, 1], [-1, -1, 1]], dtype=np.int8))
     with pytest.raises(ValueError, match=r"expected shape \(strings, 3\), got \(1, 2\)"):
         feasible(ising, np.ones((1, 2), dtype=np.int8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(grouped_models(), st.integers(0, 2**32 - 1))
+def test_repair_takes_a_nearest_feasible_string_not_above_their_mean(ising: Ising, seed: int):
+    strings = np.random.default_rng(seed).choice(np.array([-1, 1], dtype=np.int8), size=(5, ising.spins))
+    mended, allowed = repaired(ising, strings), feasible_strings(ising)
+    assert mended.dtype == np.int8
+    assert feasible(ising, mended).all()
+    for string, result in zip(strings, mended, strict=True):
+        distances = (allowed != string).sum(axis=1)
+        assert (result != string).sum() == distances.min()
+        mean = energies(ising, allowed[distances == distances.min()]).mean()
+        assert energies(ising, result)[0] <= mean + 1e-13 * scale_of(ising)
+
+
+def test_repair_keeps_the_better_of_two_choices_and_finds_one_where_there_is_none():
+    ising = Ising(np.array([1.0, 2.0, 0.0, 3.0, 4.0]), np.zeros((5, 5)), groups=((0, 1), (2, 3, 4)))
+    strings = np.array([[-1, -1, -1, -1, 1], [1, 1, 1, 1, 1], [-1, 1, -1, 1, 1]], dtype=np.int8)
+    assert repaired(ising, strings).tolist() == [[1, -1, 1, -1, 1], [1, -1, 1, 1, -1], [-1, 1, -1, 1, 1]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(grouped_models())
+def test_under_a_safe_penalty_exactly_the_feasible_optima_are_lowest(ising: Ising):
+    ising = replace(ising, offset=0.0)  # which could drown all else
+    model, scale = penalised(ising), scale_of(ising)
+    strings = strings_of(np.arange(2**ising.spins), ising.spins)
+    energy, good = energies(model, strings), feasible(ising, strings)
+    size = scale_of(model)
+    np.testing.assert_allclose(energy[good], energies(ising, strings[good]), atol=1e-13 * size)
+    if not good.all():
+        assert energy[~good].min() > energy[good].min() + 1e-3 * scale / max(1, ising.spins) ** 2
+    assert not model.groups
+    assert sparse.issparse(model.J) == sparse.issparse(ising.J)
+
+
+@settings(max_examples=40, deadline=None)
+@given(grouped_models(), st.floats(0.1, 10.0))
+def test_a_penalty_is_the_squared_miscount(ising: Ising, share: float):
+    weight = share * scale_of(ising)
+    strings = strings_of(np.arange(2**ising.spins), ising.spins)
+    miscounts = sum(((strings[:, group] < 0).sum(axis=1) - 1) ** 2 for group in ising.groups)
+    model = penalised(ising, weight)
+    expected = energies(ising, strings) + weight * np.asarray(miscounts)
+    np.testing.assert_allclose(energies(model, strings), expected, atol=1e-13 * scale_of(model))
+
+
+def test_a_safe_weight_is_not_far_above_what_is_needed():
+    """One group, no couplings: taking two members is worth 2, so a weight of 2 is needed and 2 % more is given."""
+    ising = Ising(np.array([1.0, 1.0, 1.0]), np.zeros((3, 3)), groups=((0, 1, 2),))
+    assert safe_weights(ising) == pytest.approx([2.02])
+
+
+def test_a_model_of_zeros_is_penalised_too():
+    assert safe_weights(Ising(np.zeros(2), np.zeros((2, 2)), groups=((0, 1),))).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, np.nan, np.inf])
+def test_a_penalty_without_weight_is_refused(weight: float):
+    with pytest.raises(ValueError, match="positive finite"):
+        penalised(Ising(np.zeros(2), np.zeros((2, 2)), groups=((0, 1),)), weight)
