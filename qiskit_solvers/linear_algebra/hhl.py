@@ -191,7 +191,7 @@ def _system(matrix: Complexes, vector: Complexes) -> _System:
         matrix = np.block([[nothing, matrix], [matrix.conj().T, nothing]])
         vector = np.concatenate([vector, np.zeros(size)])
         first = size
-    eigenvalues: Floats = np.linalg.eigvalsh(matrix)
+    eigenvalues = np.asarray(np.linalg.eigvalsh(matrix), dtype=np.float64)
     magnitudes = np.abs(eigenvalues)
     if not magnitudes.min() > _SINGULAR * magnitudes.max():
         raise ValueError(
