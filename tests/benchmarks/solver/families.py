@@ -46,15 +46,16 @@ def move_window(spins: int, rng: np.random.Generator, *, conflicts: float = 0.1)
 
 
 def assignment(items: int, bins: int, rng: np.random.Generator) -> Ising:
-    """Return items to put into bins: traffic of the gamma distribution between bins, and squared loads to balance.
+    """Return items to put into bins: gamma-distributed traffic between bins, squared loads, and what each bin costs.
 
-    Traffic within a bin is free. Spin ``item * bins + bin`` is -1 where the item goes there.
+    Traffic within a bin is free, and an item's data lies nearer to some bins than to others, so no two bins are
+    alike. Spin ``item * bins + bin`` is -1 where the item goes there.
     """
     traffic = np.triu(rng.gamma(0.7, 1.0, (items, items)), 1)
     size = rng.integers(1, 4, items).astype(np.float64)
     balance = 0.5 * traffic.sum() / size.sum()  # so that neither of the two terms decides alone
     spins = items * bins
-    d, W = np.zeros(spins), np.zeros((spins, spins))
+    d, W = rng.gamma(0.7, 0.5, spins), np.zeros((spins, spins))
     for a in range(items):
         d[a * bins : (a + 1) * bins] += balance * size[a] ** 2 / bins
         for b in range(a + 1, items):

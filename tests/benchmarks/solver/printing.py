@@ -9,10 +9,8 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     print(f"\n{title}")
     widths = [max(len(str(line[column])) for line in (head, *rows)) for column in range(len(head))]
     for line in (head, *rows):
-        cells = [
-            f"{cell:<{width}}" if not at else f"{cell:>{width}}"
-            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
+        first, *others = zip(line, widths, strict=True)
+        cells = [f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)]
         print("  ".join(cells).rstrip())
 
 

@@ -20,12 +20,8 @@ from tests.benchmarks.solver.printing import brief, show
 from tests.benchmarks.solver.qokit import Qokit, compiled_energy, fallback_energy, qokit
 from tests.benchmarks.solver.stopwatch import Call, Timing, interleaved
 
-OURS, OURS_SINGLE, SLOPE, SLOPE_SINGLE = (
-    "ours",
-    "ours, single precision",
-    "ours, all derivatives",
-    "ours, all derivatives, single",
-)
+OURS, OURS_SINGLE = "ours", "ours, single precision"
+SLOPE, SLOPE_SINGLE = "ours, all derivatives", "ours, all derivatives, single"
 FLOOR, FLOOR_SINGLE = "floor", "floor, single precision"
 QOKIT = {"makefile": "QOKit C, its makefile", "o3": "QOKit C, -O3 -march=native", "wheel": "QOKit C, wheel's binary"}
 FALLBACK = "QOKit, Python fallback"
