@@ -20,6 +20,9 @@ Choices = npt.NDArray[np.int64]
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 """What is left of a difference counts as zero up to this part of what was subtracted."""
 
+DENSE = 2**16
+"""Spins times groups up to which a dense product is faster than setting up a sparse one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:
@@ -155,11 +158,7 @@ def centred(ising: Ising) -> Ising:
     if not ising.groups:
         return ising
     group_of = _group_of(ising)
-    grouped = group_of >= 0
-    sizes = np.array([len(group) for group in ising.groups], dtype=np.float64)
-    ones, spins = np.ones(int(grouped.sum())), np.flatnonzero(grouped)
-    member = sparse.csr_array((ones, (spins, group_of[grouped])), shape=(ising.spins, sizes.size))
-    mean_of = sparse.csr_array((1.0 / sizes[group_of[grouped]], (group_of[grouped], spins)), shape=member.shape[::-1])
+    member, mean_of = _averaging(ising, group_of)
 
     def without_mean(values: Any) -> Any:
         return values - member @ (mean_of @ values)
@@ -173,7 +172,8 @@ def centred(ising: Ising) -> Ising:
 
     between, within = _between_and_within(ising, group_of)
     mean = np.zeros(ising.spins)
-    mean[grouped] = 1.0 - 2.0 / sizes[group_of[grouped]]
+    for group in ising.groups:
+        mean[list(group)] = 1.0 - 2.0 / len(group)
     field = ising.h + between @ mean
     # a choice in a group flips the sign of that spin's couplings inside it
     inside = np.asarray(within.sum(axis=1), dtype=np.float64)
@@ -197,15 +197,14 @@ def moments(ising: Ising) -> tuple[float, float]:
     tiny coefficients do not overflow on the way.
     """
     model = centred(ising)
-    pairs = model.pairs
-    largest = max(np.abs(model.h).max(initial=0.0), np.abs(pairs.values).max(initial=0.0))
+    couplings = model.J.data if sparse.issparse(model.J) else model.J
+    largest = max(np.abs(model.h).max(initial=0.0), np.abs(couplings).max(initial=0.0))
     if largest == 0.0:
         return float(model.offset), 0.0
     weight = np.ones(ising.spins)
     for group in ising.groups:
         weight[list(group)] = 4.0 / len(group)
-    variance = weight @ (model.h / largest) ** 2
-    variance += (weight[pairs.rows] * weight[pairs.columns]) @ (pairs.values / largest) ** 2
+    variance = weight @ (model.h / largest) ** 2 + weight @ ((model.J / largest) ** 2 @ weight)
     return float(model.offset), float(largest * np.sqrt(variance))
 
 
@@ -320,6 +319,20 @@ def _group_of(ising: Ising) -> Indices:
     for number, group in enumerate(ising.groups):
         group_of[list(group)] = number
     return group_of
+
+
+def _averaging(ising: Ising, group_of: Indices) -> tuple[Any, Any]:
+    """Return who is in which group, ``(spins, groups)``, and what takes the mean of each, ``(groups, spins)``."""
+    sizes = np.array([len(group) for group in ising.groups], dtype=np.float64)
+    if not sparse.issparse(ising.J) and ising.spins * sizes.size <= DENSE:
+        member = (group_of[:, None] == np.arange(sizes.size)).astype(np.float64)
+        return member, (member / sizes).T
+    spins = np.flatnonzero(group_of >= 0)
+    groups = group_of[spins]
+    return (
+        sparse.csr_array((np.ones(spins.size), (spins, groups)), shape=(ising.spins, sizes.size)),
+        sparse.csr_array((1.0 / sizes[groups], (groups, spins)), shape=(sizes.size, ising.spins)),
+    )
 
 
 def _between_and_within(ising: Ising, group_of: Indices) -> tuple[Any, Any]:

@@ -147,6 +147,21 @@ def test_integer_models_keep_their_ties():
         assert np.array_equal(values, np.round(values))
 
 
+@pytest.mark.parametrize(("spins", "group"), [(24, 3), (400, 2)])
+def test_sparse_and_dense_couplings_give_the_same(spins: int, group: int):
+    """Both ways of taking means over groups, for few and for many."""
+    rng = np.random.default_rng(spins)
+    J = np.triu(rng.normal(size=(spins, spins)) * (rng.random((spins, spins)) < 0.1), 1)
+    groups = tuple(tuple(range(first, first + group)) for first in range(0, spins, group))
+    dense, thin = (Ising(np.arange(1.0, spins + 1), form, 1.0, groups) for form in (J, sparse.csr_array(J)))
+    assert moments(dense) == pytest.approx(moments(thin), rel=1e-12)
+    np.testing.assert_allclose(centred(dense).couplings, centred(thin).couplings, atol=1e-12)
+    np.testing.assert_array_equal(tables(dense).pairs, tables(thin).pairs)
+    np.testing.assert_allclose(safe_weights(dense), safe_weights(thin), rtol=1e-12)
+    strings = rng.choice(np.array([-1, 1], dtype=np.int8), size=(20, spins))
+    np.testing.assert_array_equal(repaired(dense, strings), repaired(thin, strings))
+
+
 def test_moments_of_a_large_sparse_model_need_no_dense_matrix():
     spins = 30_000  # 7 GB if it were dense
     rows = np.arange(spins - 1)
