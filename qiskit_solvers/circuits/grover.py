@@ -5,6 +5,7 @@ uniform superposition of all feasible strings. Strings of equal energy keep equa
 """
 
 from functools import partial
+from typing import Any
 
 import numpy.typing as npt
 from qiskit import QuantumCircuit
@@ -21,7 +22,7 @@ def grover_circuit(
 ) -> QuantumCircuit:
     """Return the circuit at these angles, ``(layers,)`` each, over the one-hot strings of the model's groups.
 
-    A layer mixes with 4 (k - 1) cx for each group of k and one phase gate over one qubit per group and all
+    A layer mixes with 4 (k - 1) cx for each group of k and one phase gate over m qubits: one per group and all
     free spins. Aer runs that gate as it is; a machine has to synthesise it.
 
     Args:
@@ -37,7 +38,10 @@ def grover_circuit(
 
 
 def grover_ansatz(ising: Ising, layers: int, *, cascade: Cascade = "tree") -> Ansatz:
-    """Return the circuit of :func:`grover_circuit` with open angles, one gamma and one beta per layer."""
+    """Return the circuit of :func:`grover_circuit` with open angles, one gamma and one beta per layer.
+
+    Its phase gate over m qubits is written out as 2 (m - 1) multi-controlled x and rotations of one qubit.
+    """
     return parametrised(partial(_build, ising, cascade), layers, layers)
 
 
@@ -53,10 +57,7 @@ def _build(ising: Ising, cascade: Cascade, gammas: Angles, betas: Angles) -> Qua
             circuit.h(spin)
         for spin in free:
             circuit.x(spin)
-        if len(marked) == 1:
-            circuit.p(beta, marked[0])
-        elif marked:
-            circuit.mcp(beta, marked[:-1], marked[-1])
+        _phase(circuit, marked, beta)
         for spin in free:
             circuit.x(spin)
         for spin in free:
@@ -64,3 +65,22 @@ def _build(ising: Ising, cascade: Cascade, gammas: Angles, betas: Angles) -> Qua
         for group in ising.groups:
             spread(circuit, group, [1.0] * len(group), cascade)
     return circuit
+
+
+def _phase(circuit: QuantumCircuit, qubits: list[int], angle: Any) -> None:
+    """Append ``exp(i angle |1...1><1...1|)``."""
+    if isinstance(angle, float) and len(qubits) > 1:
+        circuit.mcp(angle, qubits[:-1], qubits[-1])
+        return
+    # Aer 0.18 leaves open angles of controlled gates at zero (Qiskit/qiskit-aer issue 2403): none may stand in one.
+    # A phase on all is a controlled rz of the last, which two controlled x turn off elsewhere, and half the phase
+    # on all others.
+    while len(qubits) > 1:
+        *controls, target = qubits
+        circuit.rz(angle / 2, target)
+        circuit.mcx(controls, target)
+        circuit.rz(angle / -2, target)
+        circuit.mcx(controls, target)
+        qubits, angle = controls, angle / 2
+    for qubit in qubits:
+        circuit.p(angle, qubit)

@@ -245,10 +245,13 @@ def test_gates_and_depth_of_the_mixers_are_the_documented_ones(size):
     assert (start.two_qubit_gates, start.two_qubit_depth) == (2 * (size - 1), 2 * steps)
 
 
-def test_a_grover_layer_has_one_wide_gate(draw):
+def test_a_grover_layer_has_one_wide_gate_which_open_angles_write_out(draw):
     ising = draw.model(8, np.random.default_rng(7), groups=((0, 1, 2), (3, 4, 5)))
-    one, two = (grover_ansatz(ising, layers).footprint for layers in (1, 2))
-    assert (two.wider_gates - one.wider_gates, two.two_qubit_gates - one.two_qubit_gates) == (1, 2 * 8 + 28)
+    bound = [footprint(grover_circuit(ising, np.ones(layers), np.ones(layers))) for layers in (1, 2)]
+    opened = [grover_ansatz(ising, layers).footprint for layers in (1, 2)]
+    for (one, two), wide, two_qubit in ((bound, 1, 2 * 8 + 28), (opened, 4, 2 * 8 + 28 + 2)):
+        assert two.wider_gates - one.wider_gates == wide
+        assert two.two_qubit_gates - one.two_qubit_gates == two_qubit
 
 
 @pytest.mark.parametrize("angle", [0.3, -1.2])
