@@ -197,14 +197,19 @@ def moments(ising: Ising) -> tuple[float, float]:
     tiny coefficients do not overflow on the way.
     """
     model = centred(ising)
-    couplings = model.J.data if sparse.issparse(model.J) else model.J
+    pairs = model.pairs if sparse.issparse(model.J) else None
+    couplings = model.J if pairs is None else pairs.values
     largest = max(np.abs(model.h).max(initial=0.0), np.abs(couplings).max(initial=0.0))
     if largest == 0.0:
         return float(model.offset), 0.0
     weight = np.ones(ising.spins)
     for group in ising.groups:
         weight[list(group)] = 4.0 / len(group)
-    variance = weight @ (model.h / largest) ** 2 + weight @ ((model.J / largest) ** 2 @ weight)
+    variance = weight @ (model.h / largest) ** 2
+    if pairs is None:
+        variance += weight @ ((model.J / largest) ** 2 @ weight)
+    else:
+        variance += (weight[pairs.rows] * weight[pairs.columns]) @ (pairs.values / largest) ** 2
     return float(model.offset), float(largest * np.sqrt(variance))
 
 
@@ -214,8 +219,8 @@ def repaired(ising: Ising, strings: npt.NDArray[np.int8]) -> Spins:
     A group with several choices keeps one of them, a group with none gets one: all ways to do so are equally
     near. Group by group the way is taken whose expected energy is lowest while the groups still to come choose
     at random, so no string ends above the mean energy of its nearest feasible strings (the method of
-    conditional expectations, Erdos and Selfridge 1973). Equal ways: the earlier member. No chance is involved,
-    and feasible strings stay as they are.
+    conditional expectations, Erdos and Selfridge 1973, doi 10.1016/0097-3165(73)90005-8). Of equal ways the
+    earlier member is taken. No chance is involved, and feasible strings stay as they are.
 
     Raises:
         ValueError: the strings do not have the model's number of spins.

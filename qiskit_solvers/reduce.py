@@ -44,8 +44,14 @@ class Reduced:
     fixed: npt.NDArray[np.int8]
 
     def restore(self, strings: npt.NDArray[np.int8]) -> Spins:
-        """Return strings of the whole model, ``(strings, spins left) -> (strings, spins)``."""
+        """Return strings of the whole model, ``(strings, spins left) -> (strings, spins)``.
+
+        Raises:
+            ValueError: the strings do not have the number of spins that are left.
+        """
         left = np.atleast_2d(strings)
+        if left.shape[1] != self.kept.size:
+            raise ValueError(f"strings: expected shape (strings, {self.kept.size}), got {left.shape}")
         whole = np.tile(self.fixed, (len(left), 1))
         whole[:, self.kept] = left
         return whole
@@ -159,8 +165,11 @@ def sewn(components: Components, solutions: Sequence[Spins], keep: int) -> Spins
         keep: how many strings to return at most.
 
     Raises:
-        ValueError: there is not one solution for each part, or one has no string or a wrong number of spins.
+        ValueError: there is not one solution for each part, one has no string or a wrong number of spins, or
+            ``keep`` is below 1.
     """
+    if keep < 1:
+        raise ValueError(f"keep: expected at least 1, got {keep}")
     shapes = [np.shape(strings) for strings in solutions]
     if len(shapes) != len(components.parts) or any(
         len(shape) != 2 or shape[0] < 1 or shape[1] != part.spins

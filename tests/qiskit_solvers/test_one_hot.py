@@ -162,6 +162,14 @@ def test_sparse_and_dense_couplings_give_the_same(spins: int, group: int):
     np.testing.assert_array_equal(repaired(dense, strings), repaired(thin, strings))
 
 
+def test_every_kind_of_sparse_matrix_has_the_same_moments():
+    """For a scipy matrix, unlike an array, ``**`` is a power of the matrix; and entries may stand there twice."""
+    twice = sparse.coo_array(([1.0, 2.0, 4.0], ([0, 0, 1], [1, 1, 2])), shape=(3, 3))
+    for J in (twice, sparse.csr_matrix(twice), sparse.csc_array(twice)):
+        assert moments(Ising(np.zeros(3), J))[1] == pytest.approx(5.0)
+        assert moments(Ising(np.zeros(3), J, groups=((2,),)))[1] == pytest.approx(5.0)
+
+
 def test_moments_of_a_large_sparse_model_need_no_dense_matrix():
     spins = 30_000  # 7 GB if it were dense
     rows = np.arange(spins - 1)

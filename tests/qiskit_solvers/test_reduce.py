@@ -182,6 +182,14 @@ def test_solutions_must_fit_the_parts():
     for wrong in ([two], [one, two], [two, one[:0]]):
         with pytest.raises(ValueError, match=r"expected strings of \[2, 1\] spins"):
             sewn(split, wrong, 1)
+    with pytest.raises(ValueError, match="keep: expected at least 1, got 0"):
+        sewn(split, [two, one], 0)
+
+
+def test_only_strings_of_what_is_left_are_restored():
+    result = fixed(Ising(np.zeros(3), np.zeros((3, 3))), {0: 1})
+    with pytest.raises(ValueError, match=r"expected shape \(strings, 2\), got \(4, 1\)"):
+        result.restore(np.ones((4, 1), dtype=np.int8))
 
 
 @settings(max_examples=60, deadline=None)
