@@ -172,19 +172,40 @@ def best_angles(ising: Ising, *, points: int = 64) -> Angles:
     unit = ClosedForm(Ising(ising.h / largest, ising.J / largest))
     grid = turning_angles(unit.ising, points)
     lowest = lowest_turns(np.array([unit.curve(gamma) for gamma in grid]))[1]
+    inner = np.flatnonzero((lowest <= np.roll(lowest, 1)) & (lowest <= np.roll(lowest, -1)))
+    tried = [
+        _lowest_between(unit, grid[max(at - 1, 0)], grid[min(at + 1, points - 1)], 1e-10)
+        for at in inner[np.argsort(lowest[inner], kind="stable")][:3]
+    ]
+    best = min(tried, key=lambda angles: angles.energy)
+    return Angles(best.gamma / largest, best.beta, ising.offset + largest * best.energy)
+
+
+def angles_near(ising: Ising, gamma: float) -> Angles:
+    """Return the best two angles for a model of which a neighbour's best cost angle is known, to three digits.
+
+    Half as much and half as much again are looked at, in about ten evaluations; if the minimum is at the edge of
+    that, the whole range is searched.
+    """
+    largest = largest_coefficient(ising)
+    middle = gamma * largest
+    if middle > 0.0:
+        unit = ClosedForm(Ising(ising.h / largest, ising.J / largest))
+        found = _lowest_between(unit, middle / 1.5, middle * 1.5, 1e-3)
+        if middle / 1.45 < found.gamma < middle * 1.45:
+            return Angles(found.gamma / largest, found.beta, ising.offset + largest * found.energy)
+    return best_angles(ising)
+
+
+def _lowest_between(closed: ClosedForm, low: float, high: float, tolerance: float) -> Angles:
+    """Return the best angles with the cost angle between two bounds, to a relative tolerance, offset left out."""
 
     def reach(gamma: float) -> float:
-        return float(lowest_turns(unit.curve(gamma)[None])[1][0])
+        return float(lowest_turns(closed.curve(gamma)[None])[1][0])
 
-    best, gamma = np.inf, 0.0
-    inner = np.flatnonzero((lowest <= np.roll(lowest, 1)) & (lowest <= np.roll(lowest, -1)))
-    for at in inner[np.argsort(lowest[inner], kind="stable")][:3]:
-        low, high = grid[max(at - 1, 0)], grid[min(at + 1, points - 1)]
-        found = minimize_scalar(reach, bounds=(low, high), method="bounded", options={"xatol": 1e-10 * high})
-        if found.fun < best:
-            best, gamma = float(found.fun), float(found.x)
-    turn = float(lowest_turns(unit.curve(gamma)[None])[0][0])
-    return Angles(gamma / largest, turn / 2.0, ising.offset + largest * best)
+    found = minimize_scalar(reach, bounds=(low, high), method="bounded", options={"xatol": tolerance * high})
+    turn = float(lowest_turns(closed.curve(found.x)[None])[0][0])
+    return Angles(float(found.x), turn / 2.0, float(found.fun))
 
 
 def largest_coefficient(ising: Ising) -> float:
@@ -235,7 +256,11 @@ def lowest_turns(curves: Floats) -> tuple[Floats, Floats]:
 def _dense_averages(h: Floats, J: Floats, gamma: float) -> tuple[Floats, Floats, Floats]:  # pragma: no cover - compiled
     """Return single ``(n,)``, mixed and both ``(n, n)``, the upper triangles; J symmetric."""
     n = h.size
-    C, S = np.cos(2.0 * gamma * J), np.sin(2.0 * gamma * J)
+    C, S = np.ones((n, n)), np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            C[i, j] = C[j, i] = np.cos(2.0 * gamma * J[i, j])
+            S[i, j] = S[j, i] = np.sin(2.0 * gamma * J[i, j])
     single, mixed, both = np.empty(n), np.zeros((n, n)), np.zeros((n, n))
     others = np.empty((n, n))  # product of the cosines of row i but for column j
     for i in range(n):
