@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_solvers import wire
+from qiskit_solvers.errors import SolverFailed, TooLarge
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # linux/prctl.h
 
@@ -31,7 +32,12 @@ def serve(control: socket.socket) -> None:
     answered with its process id. ``END`` with a process id kills that child, and is answered with
     its wait status: what the child died of, when it was dead already.
     """
-    from qiskit_solvers import backend  # noqa: F401 - loaded here once, so that a fork has it for nothing
+    # loaded here once, so that a fork has it for nothing
+    import qiskit_aer  # noqa: F401 - for the children
+
+    import qiskit_solvers.backends.aer
+    import qiskit_solvers.backends.transfer
+    import qiskit_solvers.circuits.transverse  # noqa: F401 - for the children
 
     gc.freeze()  # the children's collector then leaves these pages shared
     while True:
@@ -78,42 +84,58 @@ def _end(pid: int) -> int:
 
 def _answer_calls(connection: socket.socket) -> None:
     """Answer calls until the other side closes."""
-    # the first run starts Aer's thread; later its stack would count against a call's memory
-    _sample({"h": [0.0], "couplings": [], "gammas": [], "betas": [], "shots": 1, "seed": 0}, memory_mb=64)
+    _warm_up()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             wire.send(connection, _answer(wire.receive(connection)))
 
 
+def _warm_up() -> None:
+    """Have Aer take what it takes once, which later would count against a call's memory.
+
+    The first run starts its thread, with a stack; the first matrix product state takes 128 MB of addresses for
+    the linear algebra.
+    """
+    from qiskit import QuantumCircuit
+
+    from qiskit_solvers.backends.aer import Aer
+
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    for method in ("statevector", "matrix_product_state"):
+        Aer(method=method).run([circuit], shots=1, seed=0)
+
+
 def _answer(call: dict[str, Any]) -> dict[str, Any]:
-    """Return ``{"value": ...}``, or ``{"failed": reason}``."""
+    """Return ``{"value": ...}``, or ``{"failed": reason, "error": type}``."""
     unlimited = resource.getrlimit(resource.RLIMIT_AS)
     try:
         fence(call["memory_mb"])
-        value = _JOBS[call["job"]](call["request"], call["memory_mb"])
+        return {"value": _JOBS[call["job"]](call["request"], call["memory_mb"])}
     except MemoryError as error:
         reason = f"out of memory: more than {call['memory_mb']} MB wanted" + (f" ({error})" if str(error) else "")
+        return {"failed": reason, "error": "MemoryError"}
+    except (SolverFailed, TooLarge) as error:
+        return {"failed": str(error), "error": type(error).__name__}
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    else:
-        reason = ""
+        return {"failed": f"{type(error).__name__}: {error}", "error": type(error).__name__}
     finally:
         resource.setrlimit(resource.RLIMIT_AS, unlimited)
-    return {"failed": reason} if reason else {"value": value}
 
 
 def _sample(request: dict[str, Any], memory_mb: int) -> list[list[int]]:
-    """Return ``[[index, count], ...]`` of :func:`qiskit_solvers.backend.sample`."""
+    """Return ``[[index, count], ...]`` of :func:`qiskit_solvers.backends.aer.sample`."""
     import numpy as np
 
-    from qiskit_solvers import backend
+    from qiskit_solvers.backends import aer
     from qiskit_solvers.ising import Ising
 
     h = np.array(request["h"], dtype=np.float64)
     J = np.zeros((h.size, h.size))
     for i, j, coupling in request["couplings"]:
         J[i, j] = coupling
-    counts = backend.sample(
+    counts = aer.sample(
         Ising(h, J),
         request["gammas"],
         request["betas"],
@@ -124,7 +146,25 @@ def _sample(request: dict[str, Any], memory_mb: int) -> list[list[int]]:
     return [[index, count] for index, count in counts.items()]
 
 
-_JOBS = {"sample": _sample}  # the caller names a job, and can name no other
+def _run(request: dict[str, Any], _memory_mb: int) -> dict[str, Any]:
+    """Run circuits on the backend that the request describes."""
+    from qiskit_solvers.backends import transfer
+
+    backend = transfer.unpack_backend(request["backend"], request["secrets"])
+    circuits = transfer.unpack_circuits(request["circuits"])
+    return transfer.pack_run(backend.run(circuits, shots=request["shots"], seed=request["seed"]))
+
+
+def _read(request: dict[str, Any], _memory_mb: int) -> dict[str, Any]:
+    """Anneal a model on the backend that the request describes."""
+    from qiskit_solvers.backends import transfer
+
+    backend = transfer.unpack_annealing_backend(request["backend"], request["secrets"])
+    ising = transfer.unpack_ising(request["ising"])
+    return transfer.pack_reads(backend.read(ising, reads=request["reads"], seed=request["seed"]))
+
+
+_JOBS = {"sample": _sample, "run": _run, "read": _read}  # the caller names a job, and can name no other
 
 
 def fence(memory_mb: int) -> None:

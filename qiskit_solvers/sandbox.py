@@ -23,11 +23,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from qiskit_solvers import wire
-from qiskit_solvers.errors import SolverFailed
+from qiskit_solvers.backends.protocol import OverBudget, Unavailable
+from qiskit_solvers.errors import SolverFailed, TooLarge
 
 _START_LIMIT_S = 120.0  # to import Qiskit and Aer on a busy machine
 _END_LIMIT_S = 20.0  # to kill and reap one child
+_LONGEST_DEADLINE_S = 1e6  # a socket's timeout cannot hold any number
 _IDLE_CHILDREN = 4  # kept; a burst of threads gets more, which end after their call
+
+# what a caller tells apart keeps its type on the way back; everything else is SolverFailed
+_ERRORS: dict[str, type[Exception]] = {error.__name__: error for error in (TooLarge, Unavailable, OverBudget)}
 
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -49,8 +54,14 @@ def call(job: str, request: Mapping[str, Any], *, deadline_s: float, memory_mb: 
         memory_mb: how far the child may grow, MiB.
 
     Raises:
+        ValueError: the deadline is not more than 0 and at most 11 days, or there is no memory to use.
         SolverFailed: no answer in time, the child died, memory ran out, or the job raised.
+        TooLarge: the job said so.
     """
+    if not 0 < deadline_s <= _LONGEST_DEADLINE_S:
+        raise ValueError(f"deadline_s: expected more than 0 and at most {_LONGEST_DEADLINE_S:g}, got {deadline_s}")
+    if memory_mb < 1:
+        raise ValueError(f"memory_mb: expected at least 1, got {memory_mb}")
     return _sandbox.call({"job": job, "request": request, "memory_mb": memory_mb}, deadline_s)
 
 
@@ -159,7 +170,7 @@ class _Sandbox:
             raise
         if "failed" in answer:
             self._end(child)
-            raise SolverFailed(f"{message['job']}: {answer['failed']}")
+            raise _ERRORS.get(answer["error"], SolverFailed)(f"{message['job']}: {answer['failed']}")
         self._give_back(child)
         return answer["value"]
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import qiskit_solvers
-from qiskit_solvers import Ising, Qaoa, backend, diagonal
+from qiskit_solvers import Ising, Qaoa, diagonal
+from qiskit_solvers.backends import aer as backend
 from qiskit_solvers.qaoa import circuit_cost
-from qiskit_solvers.simulate import probabilities
+from qiskit_solvers.simulation.full import FullSpace
 
 
 def gains(spins: int, rng: np.random.Generator) -> Ising:
@@ -38,7 +39,7 @@ def test_samples_follow_the_circuits_probabilities():
     qaoa, shots = Qaoa(layers=3), 20_000
     cost = circuit_cost(gains(5, np.random.default_rng(3)))
     counts = backend.sample(cost, qaoa.gammas.tolist(), qaoa.betas.tolist(), shots=shots, seed=9, memory_mb=64)
-    expected = shots * probabilities(cost, qaoa.gammas, qaoa.betas)
+    expected = shots * FullSpace(cost).probabilities(qaoa.gammas, qaoa.betas)
     observed = np.array([counts.get(index, 0) for index in range(expected.size)])
     likely = expected >= 5
     squared = ((observed - expected)[likely] ** 2 / expected[likely]).sum()
@@ -50,7 +51,7 @@ def test_the_ramp_beats_random_strings_a_hundredfold():
     qaoa = Qaoa()
     for _ in range(5):
         ising = gains(13, rng)
-        found = probabilities(circuit_cost(ising), qaoa.gammas, qaoa.betas)[int(np.argmin(diagonal(ising)))]
+        found = FullSpace(circuit_cost(ising)).probabilities(qaoa.gammas, qaoa.betas)[int(np.argmin(diagonal(ising)))]
         assert found > 100 / 2**13
 
 
