@@ -67,3 +67,17 @@ class StateSpace(Protocol):
     def strings(self, indices: Indices) -> npt.NDArray[np.int8]:
         """Return the spin strings ``(indices, spins)`` with these numbers."""
         ...
+
+
+def checked_angles(gammas: Floats, betas: Floats) -> tuple[Floats, Floats]:
+    """Return the angles as arrays of doubles.
+
+    Raises:
+        ValueError: the two schedules differ in length, or an angle is not finite.
+    """
+    gammas, betas = np.asarray(gammas, dtype=np.float64), np.asarray(betas, dtype=np.float64)
+    if gammas.shape != betas.shape or gammas.ndim != 1:
+        raise ValueError(f"gammas, betas: expected two equal shapes (layers,), got {gammas.shape} and {betas.shape}")
+    if not (np.isfinite(gammas).all() and np.isfinite(betas).all()):
+        raise ValueError("gammas, betas: expected finite angles, got NaN or infinity")
+    return gammas, betas

@@ -25,7 +25,7 @@ import numpy as np
 from qiskit_solvers import Anneal, Exact, Ising, Qaoa, Spins, best_first, diagonal, energies, strings_of
 from qiskit_solvers.convert import to_quadratic_program
 from qiskit_solvers.qaoa import circuit_cost
-from qiskit_solvers.simulate import probabilities
+from qiskit_solvers.simulation.full import FullSpace
 
 RANDOM_SHOTS = 512
 STOCK_SHOTS = 1024
@@ -67,7 +67,7 @@ def qaoa(ising: Ising, rng: np.random.Generator) -> Measured:
     """Measure the ramped QAOA on Aer, the sandbox included."""
     solver = Qaoa()
     energy = diagonal(ising)
-    chances = probabilities(circuit_cost(ising), solver.gammas, solver.betas)
+    chances = FullSpace(circuit_cost(ising)).probabilities(solver.gammas, solver.betas)
     return _timed(ising, lambda: solver(ising, rng), float(chances[energy <= energy.min() + 1e-9].sum()))
 
 

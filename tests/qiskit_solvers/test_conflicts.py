@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from qiskit_solvers import Ising, Qaoa, diagonal, ease_conflicts
 from qiskit_solvers.qaoa import circuit_cost
-from qiskit_solvers.simulate import probabilities
+from qiskit_solvers.simulation.full import FullSpace
 
 
 def moves_with_conflicts(spins: int, rng: np.random.Generator, share: float = 0.2) -> Ising:
@@ -51,5 +51,5 @@ def test_the_ramp_finds_the_optimum_of_conflicting_moves():
     for _ in range(10):
         ising = moves_with_conflicts(12, rng)
         optimum = int(np.argmin(diagonal(ising)))
-        found.append(probabilities(circuit_cost(ising), qaoa.gammas, qaoa.betas)[optimum])
+        found.append(FullSpace(circuit_cost(ising)).probabilities(qaoa.gammas, qaoa.betas)[optimum])
     assert np.median(found) > 0.4
