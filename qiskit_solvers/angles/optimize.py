@@ -90,7 +90,7 @@ class Optimised:
         schedule: the best schedule that was evaluated, never worse than the start.
         value: its objective, in the unit of the costs.
         evaluations: how often the objective and its derivatives were computed.
-        converged: the derivatives or the gains fell below L-BFGS's tolerances.
+        converged: the derivatives or the gains fell below L-BFGS's tolerances, or no angle matters.
     """
 
     schedule: Schedule
@@ -120,14 +120,25 @@ def optimised(
     """
     if max_iterations < 0:
         raise ValueError(f"max_iterations: expected at least 0, got {max_iterations}")
-    slope_at = objective.on(space)
-    best, value, evaluations = start, slope_at(start).value, 1
     unit = float(space.costs.std())
-    if start.layers == 0 or unit == 0.0:
-        return Optimised(start, value, evaluations, converged=True)
-    if max_iterations == 0:
-        return Optimised(start, value, evaluations, converged=False)
+    if unit == 0.0:  # every string costs the same
+        return Optimised(start, objective.on(space)(start).value, 1, converged=True)
+    return descended(objective.on(space), start, unit=unit, max_iterations=max_iterations)
+
+
+def descended(slope_at: Callable[[Schedule], Slope], start: Schedule, *, unit: float, max_iterations: int) -> Optimised:
+    """Return the angles that L-BFGS-B reaches on any function of a schedule.
+
+    Args:
+        slope_at: the function and its derivatives.
+        start: where to start.
+        unit: of the function's value and, inversely, of the cost angles.
+        max_iterations: of L-BFGS; 0 evaluates the start.
+    """
+    best, value, evaluations = start, slope_at(start).value, 1
     zero = value
+    if start.layers == 0 or max_iterations == 0:
+        return Optimised(start, value, evaluations, converged=start.layers == 0)
 
     def scaled(angles: Floats) -> tuple[float, Floats]:
         nonlocal best, value, evaluations

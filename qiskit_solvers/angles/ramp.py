@@ -5,13 +5,8 @@ Linear-ramp QAOA: Montanez-Barrera and Michielsen 2025, arXiv:2405.09169.
 
 import numpy as np
 
+from qiskit_solvers.angles.fixed import shipped
 from qiskit_solvers.angles.schedule import Family, Schedule, midpoints
-
-_TUNED: dict[Family, tuple[tuple[int, float, float], ...]] = {
-    # layers, cost angle, mixer angle
-    "transverse": ((10, 3.5, 0.6), (20, 3.5, 0.5), (100, 3.5, 0.5)),
-    "one_hot": ((10, 2.2, 0.675), (20, 2.2, 0.525), (30, 2.2, 0.525), (60, 2.2, 0.375)),
-}
 
 
 def ramp(layers: int, cost_angle: float, mixer_angle: float) -> Schedule:
@@ -42,12 +37,11 @@ def tuned_ramp(layers: int, family: Family) -> Schedule:
     Raises:
         ValueError: ``layers`` is negative, or the family is unknown.
     """
-    if family not in _TUNED:
-        raise ValueError(f"family: expected one of {sorted(_TUNED)}, got {family!r}")
-    depths, cost_angles, mixer_angles = np.array(_TUNED[family]).T
+    ends = shipped(family).ramps
+    depths = np.log([end.layers for end in ends])
     at = np.log(max(layers, 1))
     return ramp(
         layers,
-        float(np.interp(at, np.log(depths), cost_angles)),
-        float(np.interp(at, np.log(depths), mixer_angles)),
+        float(np.interp(at, depths, [end.cost_angle for end in ends])),
+        float(np.interp(at, depths, [end.mixer_angle for end in ends])),
     )
