@@ -16,58 +16,13 @@ import numpy.typing as npt
 
 from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.ising import Floats, Indices, Ising
+from qiskit_solvers.one_hot import factors, strings_from_choices, tables
+from qiskit_solvers.simulation import subspace_kernels as kernels
 from qiskit_solvers.simulation.space import Amplitudes, Slope
+from qiskit_solvers.simulation.subspace_kernels import Layout
 
 Mixer = Literal["complete", "grover"]
 Precision = Literal["double", "single"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Factors:
-    """The product space of a model and its energy in it.
-
-    Level ``first[f] + c`` is option ``c`` of factor ``f``; string number ``sum_f c_f strides[f]`` chooses ``c_f``
-    everywhere and costs ``constant + sum_f fields[l_f] + sum_{f<g} couplings[l_f, l_g]`` with ``l`` its levels.
-    Groups come first, as given, then free spins, ascending; a free spin is +1 at option 0.
-
-    Args:
-        sizes: options of each factor, ``(factors,)``.
-        strides: ``(factors,)``.
-        first: first level of each factor, ``(factors + 1,)``.
-        spins: the spin that is -1 at a level, -1 for none, ``(levels,)``.
-        constant: in energy.
-        fields: ``(levels,)``.
-        couplings: symmetric, ``(levels, levels)``; entries within a factor mean nothing.
-    """
-
-    sizes: Indices
-    strides: Indices
-    first: Indices
-    spins: Indices
-    constant: float
-    fields: Floats
-    couplings: Floats
-
-
-def factors_of(ising: Ising) -> Factors:
-    """Return the factors of a model; with ``x = (1 - s) / 2`` its energy is a sum over the spins that are -1."""
-    grouped = {spin for group in ising.groups for spin in group}
-    free = [spin for spin in range(ising.spins) if spin not in grouped]
-    members = [*ising.groups, *((-1, spin) for spin in free)]
-    sizes = np.array([len(group) for group in members], dtype=np.int64)
-    spins = np.array([spin for group in members for spin in group], dtype=np.int64)
-    J = ising.couplings + ising.couplings.T
-    linear = np.append(-2 * ising.h - 2 * J.sum(axis=1), 0.0)  # the last entry is that of "no spin", -1
-    quadratic = np.pad(4 * J, (0, 1))
-    return Factors(
-        sizes=sizes,
-        strides=np.concatenate([[1], np.cumprod(sizes)])[: sizes.size].astype(np.int64),
-        first=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        spins=spins,
-        constant=float(ising.offset + ising.h.sum() + J.sum() / 2),
-        fields=linear[spins],
-        couplings=quadratic[np.ix_(spins, spins)],
-    )
 
 
 def bytes_needed(ising: Ising, precision: Precision = "double") -> int:
@@ -100,8 +55,8 @@ class Subspace:
     precision: Precision = "double"
     mixer: Mixer = "complete"
     max_bytes: int = 2 << 30
-    factors: Factors = field(init=False)
     costs: Floats = field(init=False)
+    layout: Layout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.precision not in ("double", "single"):
@@ -111,8 +66,14 @@ class Subspace:
         needed = bytes_needed(self.ising, self.precision)
         if needed > self.max_bytes:
             raise TooLarge(f"subspace: {needed} bytes needed, {self.max_bytes} allowed")
-        object.__setattr__(self, "factors", factors_of(self.ising))
-        object.__setattr__(self, "costs", _costs(self.factors))
+        known = tables(self.ising)
+        starts = known.starts if known.starts.size > 1 else np.arange(2)  # no spins: one factor of one level
+        padded = max(1, known.singles.size)
+        singles, pairs = np.zeros(padded), np.zeros((padded, padded))
+        singles[: known.singles.size] = known.singles
+        pairs[: known.singles.size, : known.singles.size] = known.pairs
+        object.__setattr__(self, "layout", kernels.layout(starts, known.constant, singles, pairs))
+        object.__setattr__(self, "costs", kernels.costs(self.layout))
 
     @property
     def size(self) -> int:
@@ -121,41 +82,36 @@ class Subspace:
 
     def state(self, gammas: Floats, betas: Floats) -> Amplitudes:
         """Return the amplitudes after all layers, ``(size,)``; angles ``(layers,)``, gammas in 1 / energy."""
-        _check(gammas, betas)
-        amplitudes = np.full(self.size, self.size**-0.5, dtype=self._complex)
-        for gamma, beta in zip(gammas, betas, strict=True):
-            amplitudes *= self._phase(gamma)
-            amplitudes = self._mix(amplitudes, beta)
+        parts = self._evolved(gammas, betas)
+        amplitudes = np.empty(self.size, dtype=np.complex128 if self.precision == "double" else np.complex64)
+        amplitudes.real, amplitudes.imag = parts
+        # what the kernel leaves out: the phase of string 0, and exp(-2 i beta / k) for each factor of k levels
+        turned = -np.sum(gammas) * (self.layout.constant - self.ising.offset)
+        if self.mixer == "complete":
+            turned -= 2 * np.sum(betas) * np.sum(1 / self.layout.sizes[self.layout.sizes > 1])
+        amplitudes *= np.exp(1j * turned)
         return amplitudes
 
     def probabilities(self, gammas: Floats, betas: Floats) -> Floats:
         """Return the probability of every string, ``(size,)``, summing to one."""
-        amplitudes = self.state(gammas, betas)
-        return np.asarray(amplitudes.real**2 + amplitudes.imag**2, dtype=np.float64)
+        chances: Floats = kernels.chances(self._evolved(gammas, betas))
+        return chances
 
     def energy(self, gammas: Floats, betas: Floats) -> float:
         """Return the expected energy, offset included."""
-        return float(self.probabilities(gammas, betas) @ self.costs)
+        return float(kernels.expectation(self._evolved(gammas, betas), self.costs, False))
 
     def slope(self, gammas: Floats, betas: Floats, observable: Floats | None = None) -> Slope:
         """Return the expectation of a diagonal observable, ``(size,)``, and all its derivatives.
 
         Without an observable it is the energy. Adjoint differentiation (Jones and Gacon 2020, arXiv:2009.02823).
         """
-        seen = self.costs if observable is None else observable
+        seen = self.costs if observable is None else np.ascontiguousarray(observable, dtype=np.float64)
         if seen.shape != (self.size,):
             raise ValueError(f"observable: expected shape ({self.size},), got {seen.shape}")
-        right = self.state(gammas, betas)
-        left = right * seen
-        value = float(np.vdot(right, left).real)
-        by_gamma, by_beta = np.zeros(gammas.size), np.zeros(betas.size)
-        for layer in reversed(range(gammas.size)):
-            by_beta[layer] = -2 * np.vdot(left, self._generator(right)).imag
-            left, right = self._mix(left, -betas[layer]), self._mix(right, -betas[layer])
-            by_gamma[layer] = 2 * np.vdot(left, (self.costs - self.ising.offset) * right).imag
-            undo = self._phase(-gammas[layer])
-            left, right = left * undo, right * undo
-        return Slope(value, by_gamma, by_beta)
+        states = self._evolved(gammas, betas, states=2)
+        value = float(kernels.expectation(states, seen, True))
+        return Slope(value, *self._run(gammas, betas, states))
 
     def sample(self, gammas: Floats, betas: Floats, shots: int, rng: np.random.Generator) -> Indices:
         """Return the numbers of the strings that ``shots`` measurements see, ``(shots,)``, in the order seen."""
@@ -170,50 +126,23 @@ class Subspace:
         """Return the spin strings ``(indices, spins)`` with these numbers."""
         if indices.size and not (indices.min() >= 0 and indices.max() < self.size):
             raise ValueError(f"indices: expected 0 to {self.size - 1}, got {indices.min()} to {indices.max()}")
-        choices = indices[:, None] // self.factors.strides % self.factors.sizes
-        chosen = self.factors.spins[self.factors.first[:-1] + choices]
-        strings = np.ones((indices.size, self.ising.spins + 1), dtype=np.int8)
-        strings[np.arange(indices.size)[:, None], chosen] = -1  # "no spin" falls into the last column
-        return np.ascontiguousarray(strings[:, :-1])
+        choices = indices[:, None] // self.layout.strides[:-1] % self.layout.sizes
+        return strings_from_choices(self.ising, choices[:, : len(factors(self.ising))])
 
-    @property
-    def _complex(self) -> type:
-        return np.complex128 if self.precision == "double" else np.complex64
+    def _evolved(self, gammas: Floats, betas: Floats, states: int = 1) -> Amplitudes:
+        """Return real and imaginary parts, ``(2 states, size)``, but for a global phase; the first state is set."""
+        _check(gammas, betas)
+        parts = np.empty((2 * states, self.size), dtype=np.float64 if self.precision == "double" else np.float32)
+        parts[0], parts[1] = self.size**-0.5, 0.0
+        self._run(gammas, betas, parts[:2])
+        return parts
 
-    def _phase(self, gamma: float) -> Amplitudes:
-        return np.exp(-1j * gamma * (self.costs - self.ising.offset)).astype(self._complex)
-
-    def _generator(self, amplitudes: Amplitudes) -> Amplitudes:
-        """Return the mixer's generator H, as in ``exp(i beta H)``, applied."""
-        if self.mixer == "grover":
-            return np.full(self.size, amplitudes.mean(), dtype=amplitudes.dtype)
-        out = np.zeros_like(amplitudes)
-        for k, s in zip(self.factors.sizes, self.factors.strides, strict=True):
-            view = amplitudes.reshape(-1, k, s)
-            out += (2 / k * (view.sum(axis=1, keepdims=True) - view)).reshape(-1)
-        return out
-
-    def _mix(self, amplitudes: Amplitudes, beta: float) -> Amplitudes:
-        if self.mixer == "grover":
-            return (amplitudes + (np.exp(1j * beta) - 1) * amplitudes.mean()).astype(self._complex)
-        for k, s in zip(self.factors.sizes, self.factors.strides, strict=True):
-            view = amplitudes.reshape(-1, k, s)
-            spread = (np.exp(2j * beta) - 1) / k * view.sum(axis=1, keepdims=True)
-            amplitudes = (np.exp(-2j * beta / k) * (view + spread)).reshape(-1).astype(self._complex)
-        return amplitudes
-
-
-def _costs(factors: Factors) -> Floats:
-    """Return the energy of every string, ``(size,)``, factor by factor."""
-    costs = np.full(1, factors.constant)
-    for f, k in enumerate(factors.sizes):
-        levels = slice(factors.first[f], factors.first[f] + k)
-        seen = factors.fields[levels][:, None]
-        for g in range(f):
-            others = slice(factors.first[g], factors.first[g + 1])
-            seen = (seen[:, None, :] + factors.couplings[levels, others][:, :, None]).reshape(k, -1)
-        costs = (costs + seen).reshape(-1)
-    return costs
+    def _run(self, gammas: Floats, betas: Floats, parts: Amplitudes) -> tuple[Floats, Floats]:
+        """Apply the layers to one state, or undo them on two and return the derivatives."""
+        by_gamma, by_beta = np.zeros(gammas.size), np.zeros(gammas.size)
+        angles = np.ascontiguousarray(gammas, dtype=np.float64), np.ascontiguousarray(betas, dtype=np.float64)
+        kernels.run(self.layout, *angles, self.mixer == "grover", parts, self.costs, by_gamma, by_beta)
+        return by_gamma, by_beta
 
 
 def _check(gammas: Floats, betas: Floats) -> None:
