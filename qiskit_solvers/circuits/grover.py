@@ -46,7 +46,7 @@ def grover_ansatz(ising: Ising, layers: int, *, cascade: Cascade = "tree") -> An
 
 
 def _build(ising: Ising, cascade: Cascade, gammas: Angles, betas: Angles) -> QuantumCircuit:
-    circuit, terms, free = start(ising, cascade), cost_terms(ising), free_spins(ising)
+    circuit, terms, free = start(ising, cascade, "grover"), cost_terms(ising), free_spins(ising)
     # |s> is U |first of each group chosen, free spins 0>: one phase between U^-1 and U
     marked = [group[0] for group in ising.groups] + free
     for gamma, beta in zip(gammas, betas, strict=True):

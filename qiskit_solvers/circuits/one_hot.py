@@ -78,9 +78,9 @@ def free_spins(ising: Ising) -> list[int]:
     return [spin for spin in range(ising.spins) if spin not in grouped]
 
 
-def start(ising: Ising, cascade: Cascade) -> QuantumCircuit:
+def start(ising: Ising, cascade: Cascade, name: str) -> QuantumCircuit:
     """Return the circuit that prepares the uniform superposition of all feasible strings."""
-    circuit = QuantumCircuit(ising.spins)
+    circuit = QuantumCircuit(ising.spins, name=name)
     for group in ising.groups:
         choose(circuit, group, [1.0] * len(group), cascade)
     for spin in free_spins(ising):
@@ -89,7 +89,7 @@ def start(ising: Ising, cascade: Cascade) -> QuantumCircuit:
 
 
 def _complete(ising: Ising, cascade: Cascade, gammas: Angles, betas: Angles) -> QuantumCircuit:
-    circuit, terms, free = start(ising, cascade), cost_terms(ising), free_spins(ising)
+    circuit, terms, free = start(ising, cascade, "complete"), cost_terms(ising), free_spins(ising)
     for gamma, beta in zip(gammas, betas, strict=True):
         add_cost(circuit, terms, gamma)
         for group in ising.groups:
@@ -101,7 +101,7 @@ def _complete(ising: Ising, cascade: Cascade, gammas: Angles, betas: Angles) -> 
 
 
 def _ring(ising: Ising, gammas: Angles, betas: Angles) -> QuantumCircuit:
-    circuit, terms, free = start(ising, "tree"), cost_terms(ising), free_spins(ising)
+    circuit, terms, free = start(ising, "tree", "ring"), cost_terms(ising), free_spins(ising)
     for gamma, beta in zip(gammas, betas, strict=True):
         add_cost(circuit, terms, gamma)
         for group in ising.groups:
