@@ -59,7 +59,7 @@ def aer_energies(ising: Ising, costs: Floats, layers: int) -> Mapping[str, Energ
 
     options = {"method": "statevector", "max_parallel_threads": 1}
     estimator = EstimatorV2(options={"backend_options": options, "default_precision": 0.0})
-    operator = _operator(ising)
+    operator = operator_of(ising)
 
     def estimated(g: Floats, b: Floats) -> float:
         job = estimator.run([(plain, operator, {gammas: g, betas: b})])
@@ -104,7 +104,7 @@ def _stock(ising: Ising, layers: int, seed: int, *, aer: bool) -> Energy:
         passes = generate_preset_pass_manager(1, backend=AerSimulator()) if aer else None
         solver = QAOA(sampler, optimiser, reps=layers, pass_manager=passes)
         try:
-            solver.compute_minimum_eigenvalue(_operator(ising))
+            solver.compute_minimum_eigenvalue(operator_of(ising))
         except _HeldBackError as held:
             objective = held.objective
 
@@ -128,7 +128,8 @@ def aer_sampler(seed: int) -> Any:
     )
 
 
-def _operator(ising: Ising) -> Any:
+def operator_of(ising: Ising) -> Any:
+    """Return the model as a sum of Paulis, without its offset."""
     from qiskit.quantum_info import SparsePauliOp
 
     terms = [("Z", [i], float(value)) for i, value in enumerate(ising.h) if value]

@@ -46,23 +46,16 @@ def move_window(spins: int, rng: np.random.Generator, *, conflicts: float = 0.1)
 
 
 def assignment(items: int, bins: int, rng: np.random.Generator) -> Ising:
-    """Return items to put into bins: gamma-distributed traffic between bins, squared loads, and what each bin costs.
+    """Return items to put into bins: traffic between bins, squared loads, and what each item costs in each bin.
 
-    Traffic within a bin is free, and an item's data lies nearer to some bins than to others, so no two bins are
-    alike. Spin ``item * bins + bin`` is -1 where the item goes there.
+    All three are drawn from gamma distributions, loads of mean 1. Spin ``item * bins + bin`` is -1 where the item
+    goes there.
     """
-    traffic = np.triu(rng.gamma(0.7, 1.0, (items, items)), 1)
-    size = rng.integers(1, 4, items).astype(np.float64)
-    balance = 0.5 * traffic.sum() / size.sum()  # so that neither of the two terms decides alone
-    spins = items * bins
-    d, W = rng.gamma(0.7, 0.5, spins), np.zeros((spins, spins))
-    for a in range(items):
-        d[a * bins : (a + 1) * bins] += balance * size[a] ** 2 / bins
-        for b in range(a + 1, items):
-            block = np.full((bins, bins), traffic[a, b])
-            np.fill_diagonal(block, 2.0 * balance * size[a] * size[b] / bins)
-            W[a * bins : (a + 1) * bins, b * bins : (b + 1) * bins] += block
-    return from_qubo(d, W, _groups(items, bins))
+    load, traffic = rng.gamma(4.0, 0.25, items), rng.gamma(1.0, 1.0, (items, items))
+    own = rng.gamma(1.0, 1.0, (items, bins))
+    # a pair in one bin adds to its squared load, and saves the traffic that it has apart
+    together = np.triu(2.0 * np.outer(load, load) - traffic, 1)
+    return from_qubo(own.ravel(), np.kron(together, np.eye(bins)), _groups(items, bins))
 
 
 def power_schedule(jobs: int, starts: int, rng: np.random.Generator) -> Ising:
