@@ -1,11 +1,12 @@
 """How good are strings from simulated annealing? The classical twin that stands beside the quantum solver."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from qiskit_solvers.ising import Ising
+from qiskit_solvers.one_hot import penalised, repaired
 from qiskit_solvers.solver import Spins, best_first
 
 
@@ -13,7 +14,8 @@ from qiskit_solvers.solver import Spins, best_first
 class Anneal:
     """Metropolis sweeps under geometric cooling, by dwave-samplers.
 
-    Kirkpatrick, Gelatt and Vecchi 1983, doi 10.1126/science.220.4598.671.
+    Kirkpatrick, Gelatt and Vecchi 1983, doi 10.1126/science.220.4598.671. One-hot groups become penalties, and
+    strings that break one are repaired.
 
     Args:
         kind: name in reports.
@@ -42,12 +44,13 @@ class Anneal:
         from qiskit_solvers.convert import to_bqm
 
         seed = int(rng.integers(2**31))
-        if not (ising.h.any() or ising.J.any()):
-            # no scale to cool over: all strings are equal
+        free = replace(penalised(ising) if ising.groups else ising, names=())
+        if free.h.any() or free.pairs.values.size:
+            samples = SimulatedAnnealingSampler().sample(
+                to_bqm(free), num_reads=self.reads, num_sweeps=self.sweeps, seed=seed
+            )
+            strings = samples.record.sample[:, np.argsort(np.asarray(samples.variables))]
+        else:  # no scale to cool over: all strings are equal
             flips = np.random.default_rng(seed).integers(0, 2, size=(self.reads, ising.spins), dtype=np.int8)
-            return best_first(ising, 1 - 2 * flips, self.strings)
-        samples = SimulatedAnnealingSampler().sample(
-            to_bqm(ising), num_reads=self.reads, num_sweeps=self.sweeps, seed=seed
-        )
-        order = np.argsort(np.asarray(samples.variables))
-        return best_first(ising, samples.record.sample[:, order], self.strings)
+            strings = 1 - 2 * flips
+        return best_first(ising, repaired(ising, strings) if ising.groups else strings, self.strings)

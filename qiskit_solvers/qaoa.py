@@ -1,119 +1,171 @@
-"""Which strings does a quantum circuit propose? The QAOA with ramped angles, sampled on Qiskit Aer."""
+"""Which strings does a quantum circuit propose? QAOA with angles that need no search, simulated or on a backend."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from qiskit_solvers import sandbox
-from qiskit_solvers.conflicts import ease_conflicts
+from qiskit_solvers.angles.fixed import fixed
+from qiskit_solvers.angles.optimize import Cvar, optimised
+from qiskit_solvers.angles.ramp import tuned_ramp
+from qiskit_solvers.angles.schedule import Family, Schedule
 from qiskit_solvers.errors import TooLarge
-from qiskit_solvers.ising import Floats, Ising, strings_of
+from qiskit_solvers.ising import Ising
+from qiskit_solvers.one_hot import factors, repaired
+from qiskit_solvers.simulation.sampling import drawn
+from qiskit_solvers.simulation.spaces import circuit_cost, space_of
 from qiskit_solvers.solver import Spins, best_first
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+    from qiskit_solvers.backends.protocol import Backend, Counts
+
+_SHIPPED_LAYERS = 5  # so many have a trained schedule; beyond, a ramp does better for nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Qaoa:
-    """The quantum approximate optimisation algorithm on a linear ramp.
+    """The quantum approximate optimisation algorithm.
 
-    The circuit is that of Farhi, Goldstone and Gutmann 2014, arXiv:1411.4028; the angles are not
-    searched for but ramped (Montanez-Barrera and Michielsen 2025, arXiv:2405.09169), on the cost
-    divided by its standard deviation, so that two numbers serve all models. They were tuned on 12-
-    and 15-spin windows of three kinds, ten each: disjoint swaps of 64 items in 8 bins at a local
-    optimum; gains and couplings drawn from the normal distribution; the same with one pair in five
-    in conflict. Over cost angles 2.5 to 5 and mixer angles 0.4 to 0.7 the median probability of the
-    optimum was best at 3.5 and 0.5, flat around it, and 0.95, 0.42, 0.73 (12 spins) and 0.89, 0.68,
-    0.40 (15 spins) for the three kinds with 20 layers; 30 layers gave 0.98, 0.58, 0.82 and 0.97,
-    0.77, 0.56 for half as much again in time. With 512 shots either finds the optimum.
+    The circuit is that of Farhi, Goldstone and Gutmann 2014, arXiv:1411.4028. Without one-hot groups its mixer is
+    the transverse field, over all strings; with them it is the XY mixer on each group's complete graph from W
+    states (Wang, Rubin, Dominy and Rieffel 2020, doi 10.1103/PhysRevA.101.012320), over the feasible strings.
+
+    Angles are not searched for: the cost is divided by its standard deviation, so that one schedule serves all
+    models. Up to five layers it is a trained one that ships with the package, beyond a linear ramp
+    (Montanez-Barrera and Michielsen 2025, arXiv:2405.09169); ``angles/schedules.json`` holds both with their figures.
 
     Args:
         kind: name in reports.
         layers: of the circuit.
+        on: ``aer`` runs the circuit on Qiskit Aer in the sandbox; ``simulator`` draws from the same state, computed
+            without gates, many times faster.
+        angles: ``shipped``, or ``optimised`` from there by L-BFGS on the simulator.
+        tail: of the strings, the share with the lowest energies whose mean is optimised (CVaR); 1 is the mean.
         shots: measurements.
-        max_spins: largest model; time and memory double with each spin (14: 0.1 s, 16: 0.3 s, 20: 5 s).
+        max_spins: largest model; time and memory double with each spin. On the simulator, one-hot groups count by
+            their feasible strings: as many spins as would have as many strings.
         strings: how many strings to return at most.
-        deadline_s: guard against a stalled simulator, far above any honest run.
-        memory_mb: how far the simulator's process may grow, MiB.
-        cost_angle: end of the rising ramp, in units of 1 / standard deviation of the energy.
-        mixer_angle: start of the falling ramp, radians.
+        deadline_s: guard against a stalled Aer, far above any honest run.
+        memory_mb: how far Aer's process may grow, or what the simulator may take, MiB.
 
     Raises:
-        ValueError: an option is not positive.
+        ValueError: an option is not positive, or the tail is above 1.
     """
 
     kind: Literal["qaoa"] = "qaoa"
     layers: int = 20
+    on: Literal["aer", "simulator"] = "aer"
+    angles: Literal["shipped", "optimised"] = "shipped"
+    tail: float = 1.0
     shots: int = 512
     max_spins: int = 20
     strings: int = 32
     deadline_s: float = 60.0
     memory_mb: int = 512
-    cost_angle: float = 3.5
-    mixer_angle: float = 0.5
 
     def __post_init__(self) -> None:
         if min(self.layers, self.shots, self.max_spins, self.strings, self.memory_mb) < 1:
             raise ValueError(f"expected counts of at least 1, got {self}")
-        if not (self.deadline_s > 0 and self.cost_angle > 0 and self.mixer_angle > 0):
-            raise ValueError(f"expected a positive deadline and positive angles, got {self}")
+        if not (self.deadline_s > 0 and 0 < self.tail <= 1):
+            raise ValueError(f"expected a positive deadline and a tail in 0..1, got {self}")
 
     def __call__(self, ising: Ising, rng: np.random.Generator) -> Spins:
         """Return the distinct sampled strings, best first by their exact energy.
 
         Raises:
-            TooLarge: the model has more than ``max_spins`` spins.
-            SolverFailed: the simulator died, passed the deadline or ran out of memory.
+            TooLarge: the model has more than ``max_spins`` spins, or needs more than ``memory_mb``.
+            SolverFailed: Aer died, passed the deadline or ran out of memory.
         """
-        if ising.spins > self.max_spins:
-            raise TooLarge(f"qaoa: expected at most {self.max_spins} spins, got {ising.spins}")
+        if self.on == "simulator":
+            self._require(sum(math.log2(factor.levels) for factor in factors(ising)))
+            cost = circuit_cost(ising)
+            space = space_of(cost, max_bytes=self.memory_mb << 20)
+            schedule = self.schedule(cost)
+            indices = drawn(space.probabilities(schedule.gammas, schedule.betas), self.shots, rng)
+            return best_first(ising, space.strings(np.unique(indices)), self.strings)
+        from qiskit_solvers.backends.aer import Aer
+        from qiskit_solvers.backends.sandboxed import Sandboxed
+
+        self._require(ising.spins)
+        aer = Sandboxed(Aer(memory_mb=self.memory_mb), deadline_s=self.deadline_s, memory_mb=self.memory_mb)
+        return QaoaOn(aer, self)(ising, rng)
+
+    def schedule(self, cost: Ising) -> Schedule:
+        """Return the angles for a cost that :func:`~qiskit_solvers.simulation.spaces.circuit_cost` made.
+
+        Raises:
+            TooLarge: angles are to be optimised, and the state needs more than ``memory_mb``.
+        """
+        family: Family = "one_hot" if cost.groups else "transverse"
+        shipped = fixed(self.layers, family) if self.layers <= _SHIPPED_LAYERS else tuned_ramp(self.layers, family)
+        if self.angles == "shipped":
+            return shipped
+        return optimised(space_of(cost, max_bytes=self.memory_mb << 20), shipped, Cvar(self.tail)).schedule
+
+    def _require(self, spins: float) -> None:
+        if spins > self.max_spins:
+            raise TooLarge(f"qaoa: expected at most {self.max_spins} spins, got {spins:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class QaoaOn:
+    """The same circuits on any backend: another method of Aer, noise, or hardware.
+
+    Args:
+        backend: runs them.
+        qaoa: what to run; its limits and its place are not asked.
+        mixer: of one-hot groups. ``ring`` takes about half the gates of ``complete`` and is what hardware wants; its
+            angles are those of ``complete``, which is right for groups of two and three and a start beyond.
+
+    Strings that break a group, which only noise brings about, are repaired greedily.
+    """
+
+    backend: "Backend"
+    qaoa: Qaoa = Qaoa(layers=3)
+    mixer: Literal["complete", "ring", "grover"] = "complete"
+
+    @property
+    def kind(self) -> str:
+        """Name in reports: the method's and the backend's."""
+        return f"{self.qaoa.kind}-{self.backend.kind}"
+
+    def __call__(self, ising: Ising, rng: np.random.Generator) -> Spins:
+        """Return the distinct measured strings, best first by their exact energy.
+
+        Raises:
+            TooLarge: the circuit does not fit the backend.
+            SolverFailed: the backend failed.
+        """
         seed = int(rng.integers(2**31))
         if ising.spins == 0:
             return best_first(ising, np.ones((1, 0), dtype=np.int8), 1)
+        strings = strings_measured(self.counts(ising, seed=seed), ising.spins)
+        return best_first(ising, repaired(ising, strings) if ising.groups else strings, self.qaoa.strings)
+
+    def counts(self, ising: Ising, *, seed: int) -> "Counts":
+        """Return how often each string was measured; errors as for a call."""
+        return self.backend.run([self.circuit(ising)], shots=self.qaoa.shots, seed=seed).counts[0]
+
+    def circuit(self, ising: Ising) -> "QuantumCircuit":
+        """Return the circuit of a model, its angles bound, without measurements."""
+        from qiskit_solvers.circuits.grover import grover_circuit
+        from qiskit_solvers.circuits.one_hot import complete_circuit, ring_circuit
+        from qiskit_solvers.circuits.transverse import transverse_circuit
+
         cost = circuit_cost(ising)
-        rows, columns = np.nonzero(cost.J)
-        counts = sandbox.call(
-            "sample",
-            {
-                "h": cost.h.tolist(),
-                "couplings": list(zip(rows.tolist(), columns.tolist(), cost.J[rows, columns].tolist(), strict=True)),
-                "gammas": self.gammas.tolist(),
-                "betas": self.betas.tolist(),
-                "shots": self.shots,
-                "seed": seed,
-            },
-            deadline_s=self.deadline_s,
-            memory_mb=self.memory_mb,
-        )
-        indices = np.array([index for index, _count in counts], dtype=np.int64)
-        return best_first(ising, strings_of(indices, ising.spins), self.strings)
-
-    @property
-    def gammas(self) -> Floats:
-        """Cost angles, ``(layers,)``: rising."""
-        return np.asarray(self.cost_angle * _midpoints(self.layers), dtype=np.float64)
-
-    @property
-    def betas(self) -> Floats:
-        """Mixer angles, ``(layers,)``: falling."""
-        return np.asarray(self.mixer_angle * (1.0 - _midpoints(self.layers)), dtype=np.float64)
+        schedule = self.qaoa.schedule(cost)
+        builders = {"complete": complete_circuit, "ring": ring_circuit, "grover": grover_circuit}
+        build = builders[self.mixer] if ising.groups else transverse_circuit
+        return build(cost, schedule.gammas, schedule.betas)
 
 
-def circuit_cost(ising: Ising) -> Ising:
-    """Return the cost that the circuit carries: conflicts eased, mean 0, standard deviation 1 over all strings.
-
-    The products of spins are orthogonal, so the variance is the sum of the squared coefficients.
-    A constant model stays all zero, and its circuit samples uniformly.
-    """
-    eased = _largest_one(ease_conflicts(_largest_one(ising)))
-    deviation = float(np.sqrt((eased.h**2).sum() + (eased.J**2).sum()))
-    return Ising(eased.h / deviation, eased.J / deviation) if deviation > 0.0 else eased
-
-
-def _largest_one(ising: Ising) -> Ising:
-    """Return the model divided by its largest coefficient, so that no sum or square overflows or vanishes."""
-    largest = max(np.abs(ising.h).max(initial=0.0), np.abs(ising.J).max(initial=0.0))
-    return Ising(ising.h / largest, ising.J / largest) if largest > 0.0 else Ising(ising.h, ising.J)
-
-
-def _midpoints(layers: int) -> Floats:
-    return (np.arange(layers) + 0.5) / layers
+def strings_measured(counts: dict[int, int], spins: int) -> npt.NDArray[np.int8]:
+    """Return the distinct strings of some counts, ``(strings, spins)``; any number of spins."""
+    width = (spins + 7) // 8
+    packed = np.frombuffer(b"".join(index.to_bytes(width, "little") for index in counts), dtype=np.uint8)
+    bits = np.unpackbits(packed.reshape(len(counts), width), axis=1, count=spins, bitorder="little")
+    return (1 - 2 * bits.astype(np.int8)).astype(np.int8)

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qiskit_solvers import Ising, Qaoa, diagonal, ease_conflicts
-from qiskit_solvers.qaoa import circuit_cost
-from qiskit_solvers.simulation.full import FullSpace
+from qiskit_solvers.simulation.spaces import circuit_cost, space_of
 
 
 def moves_with_conflicts(spins: int, rng: np.random.Generator, share: float = 0.2) -> Ising:
@@ -51,5 +50,7 @@ def test_the_ramp_finds_the_optimum_of_conflicting_moves():
     for _ in range(10):
         ising = moves_with_conflicts(12, rng)
         optimum = int(np.argmin(diagonal(ising)))
-        found.append(FullSpace(circuit_cost(ising)).probabilities(qaoa.gammas, qaoa.betas)[optimum])
+        cost = circuit_cost(ising)
+        schedule = qaoa.schedule(cost)
+        found.append(space_of(cost).probabilities(schedule.gammas, schedule.betas)[optimum])
     assert np.median(found) > 0.4
