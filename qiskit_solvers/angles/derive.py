@@ -158,13 +158,20 @@ PLANS = (
 )
 
 
+def drawn(plan: Plan, seed: int) -> tuple[list[StateSpace], dict[str, list[StateSpace]]]:
+    """Return the training instances, and those that judge by the name of their source: the training one comes first.
+
+    The judges from the training source are fresh instances.
+    """
+    sources = (plan.training, *plan.held_out)
+    seeds = np.random.SeedSequence(seed).spawn(1 + len(sources))
+    judges = {source.name: source.spaces(own) for source, own in zip(sources, seeds[1:], strict=True)}
+    return plan.training.spaces(seeds[0]), judges
+
+
 def derived(plan: Plan, seed: int) -> dict[str, Any]:
     """Return the part of the shipped file that a plan gives, with all its figures."""
-    # training instances, fresh ones of the same source, and those of each other source
-    seeds = np.random.SeedSequence(seed).spawn(2 + len(plan.held_out))
-    training = plan.training.spaces(seeds[0])
-    sources = (plan.training, *plan.held_out)
-    judges = {source.name: source.spaces(own) for source, own in zip(sources, seeds[1:], strict=True)}
+    training, judges = drawn(plan, seed)
 
     def figures(schedule: Schedule) -> dict[str, dict[str, float]]:
         return {name: judged(spaces, schedule) for name, spaces in judges.items()}
@@ -266,6 +273,12 @@ def _rounded(schedule: Schedule) -> Schedule:
     return Schedule(np.round(schedule.gammas, DECIMALS), np.round(schedule.betas, DECIMALS))
 
 
+def write(path: Path, plans: Sequence[Plan], seed: int) -> None:
+    """Write what the plans give, as :func:`~qiskit_solvers.angles.fixed.read` reads it."""
+    shipped = {plan.family: derived(plan, seed) for plan in plans}
+    path.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Train, judge and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -273,8 +286,7 @@ def main() -> None:
     parser.add_argument("--objective", choices=("chance", "energy"), default="chance")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    shipped = {plan.family: derived(replace(plan, objective=options.objective), options.seed) for plan in PLANS}
-    options.out.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
+    write(options.out, [replace(plan, objective=options.objective) for plan in PLANS], options.seed)
 
 
 if __name__ == "__main__":

@@ -67,11 +67,19 @@ def shipped(family: Family) -> Shipped:
     """Return what is shipped for a family.
 
     Raises:
-        ValueError: the family is unknown, or the file is damaged.
+        ValueError: the family is unknown.
     """
     if family not in get_args(Family):
         raise ValueError(f"family: expected one of {get_args(Family)}, got {family!r}")
-    text = resources.files("qiskit_solvers.angles").joinpath(FILE).read_text(encoding="utf-8")
+    return read(resources.files("qiskit_solvers.angles").joinpath(FILE).read_text(encoding="utf-8"), family)
+
+
+def read(text: str, family: Family) -> Shipped:
+    """Return what a file's text holds for a family.
+
+    Raises:
+        ValueError: the text is not what :mod:`.derive` writes.
+    """
     try:
         found = json.loads(text)[family]
         schedules = [from_json({name: one[name] for name in ("gammas", "betas")}) for one in found["schedules"]]
