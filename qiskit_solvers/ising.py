@@ -111,13 +111,19 @@ def diagonal(ising: Ising) -> Floats:
     significant: Qiskit's order, qubit ``i`` in |0> for spin +1.
     """
     J = ising.couplings
-    energy = np.full(1, ising.offset)
+    energy = np.empty(1 << ising.spins)
+    field = np.empty(max(1, energy.size // 2))
+    energy[0] = ising.offset
     for i in range(ising.spins):
         # local field on spin i from spins j < i, over all strings of those spins
-        field = np.full(1, ising.h[i])
+        field[0] = ising.h[i]
         for j in range(i):
-            field = np.concatenate([field + J[j, i], field - J[j, i]])
-        energy = np.concatenate([energy + field, energy - field])
+            low, high = field[: 1 << j], field[1 << j : 2 << j]
+            np.subtract(low, J[j, i], out=high)
+            low += J[j, i]
+        size = 1 << i
+        np.subtract(energy[:size], field[:size], out=energy[size : 2 * size])
+        energy[:size] += field[:size]
     return energy
 
 

@@ -12,9 +12,10 @@ from qiskit_solvers.angles.optimize import Cvar, optimised
 from qiskit_solvers.angles.ramp import tuned_ramp
 from qiskit_solvers.angles.schedule import Family, Schedule
 from qiskit_solvers.errors import TooLarge
-from qiskit_solvers.ising import Ising
+from qiskit_solvers.ising import Floats, Ising
 from qiskit_solvers.one_hot import factors, repaired
 from qiskit_solvers.simulation.sampling import drawn
+from qiskit_solvers.simulation.space import StateSpace
 from qiskit_solvers.simulation.spaces import circuit_cost, space_of
 from qiskit_solvers.solver import Spins, best_first
 
@@ -80,19 +81,41 @@ class Qaoa:
             TooLarge: the model has more than ``max_spins`` spins, or needs more than ``memory_mb``.
             SolverFailed: Aer died, passed the deadline or ran out of memory.
         """
-        if self.on == "simulator":
-            self._require(sum(math.log2(factor.levels) for factor in factors(ising)))
-            cost = circuit_cost(ising)
-            space = space_of(cost, max_bytes=self.memory_mb << 20)
-            schedule = self.schedule(cost)
-            indices = drawn(space.probabilities(schedule.gammas, schedule.betas), self.shots, rng)
-            return best_first(ising, space.strings(np.unique(indices)), self.strings)
+        if self.on == "aer":
+            return self.on_aer(ising)(ising, rng)
+        cost = circuit_cost(ising)
+        space = self.space(cost)
+        return self.measured(ising, space, self.probabilities(space, self.schedule(cost)), rng)
+
+    def on_aer(self, ising: Ising) -> "QaoaOn":
+        """Return what runs the circuits of ``ising`` on Aer, in the sandbox.
+
+        Raises:
+            TooLarge: the model has more than ``max_spins`` spins.
+        """
         from qiskit_solvers.backends.aer import Aer
         from qiskit_solvers.backends.sandboxed import Sandboxed
 
         self._require(ising.spins)
-        aer = Sandboxed(Aer(memory_mb=self.memory_mb), deadline_s=self.deadline_s, memory_mb=self.memory_mb)
-        return QaoaOn(aer, self)(ising, rng)
+        aer = Aer(memory_mb=self.memory_mb)
+        return QaoaOn(Sandboxed(aer, deadline_s=self.deadline_s, memory_mb=self.memory_mb), self)
+
+    def space(self, cost: Ising) -> StateSpace:
+        """Return the simulator of the circuit with this cost.
+
+        Raises:
+            TooLarge: the model has more than ``max_spins`` spins, or needs more than ``memory_mb``.
+        """
+        self._require(sum(math.log2(factor.levels) for factor in factors(cost)))
+        return space_of(cost, max_bytes=self.memory_mb << 20)
+
+    def probabilities(self, space: StateSpace, schedule: Schedule) -> Floats:
+        """Return how likely a measurement finds each string of the simulator, ``(size,)``."""
+        return space.probabilities(schedule.gammas, schedule.betas)
+
+    def measured(self, ising: Ising, space: StateSpace, probabilities: Floats, rng: np.random.Generator) -> Spins:
+        """Return the distinct strings of as many shots as asked for, best first."""
+        return best_first(ising, space.strings(np.unique(drawn(probabilities, self.shots, rng))), self.strings)
 
     def schedule(self, cost: Ising) -> Schedule:
         """Return the angles for a cost that :func:`~qiskit_solvers.simulation.spaces.circuit_cost` made.
@@ -143,23 +166,26 @@ class QaoaOn:
         seed = int(rng.integers(2**31))
         if ising.spins == 0:
             return best_first(ising, np.ones((1, 0), dtype=np.int8), 1)
-        strings = strings_measured(self.counts(ising, seed=seed), ising.spins)
+        cost = circuit_cost(ising)
+        return self.measured(ising, self.counts(self.circuit(cost, self.qaoa.schedule(cost)), seed))
+
+    def measured(self, ising: Ising, counts: "Counts") -> Spins:
+        """Return the distinct strings of some counts, mended where they break a group, best first."""
+        strings = strings_measured(counts, ising.spins)
         return best_first(ising, repaired(ising, strings) if ising.groups else strings, self.qaoa.strings)
 
-    def counts(self, ising: Ising, *, seed: int) -> "Counts":
+    def counts(self, circuit: "QuantumCircuit", seed: int) -> "Counts":
         """Return how often each string was measured; errors as for a call."""
-        return self.backend.run([self.circuit(ising)], shots=self.qaoa.shots, seed=seed).counts[0]
+        return self.backend.run([circuit], shots=self.qaoa.shots, seed=seed).counts[0]
 
-    def circuit(self, ising: Ising) -> "QuantumCircuit":
-        """Return the circuit of a model, its angles bound, without measurements."""
+    def circuit(self, cost: Ising, schedule: Schedule) -> "QuantumCircuit":
+        """Return the circuit for a cost that ``circuit_cost`` made, without measurements."""
         from qiskit_solvers.circuits.grover import grover_circuit
         from qiskit_solvers.circuits.one_hot import complete_circuit, ring_circuit
         from qiskit_solvers.circuits.transverse import transverse_circuit
 
-        cost = circuit_cost(ising)
-        schedule = self.qaoa.schedule(cost)
         builders = {"complete": complete_circuit, "ring": ring_circuit, "grover": grover_circuit}
-        build = builders[self.mixer] if ising.groups else transverse_circuit
+        build = builders[self.mixer] if cost.groups else transverse_circuit
         return build(cost, schedule.gammas, schedule.betas)
 
 

@@ -63,7 +63,9 @@ def test_samples_follow_the_circuits_probabilities(ising: Ising, on: Literal["ae
     qaoa, shots = Qaoa(layers=3, shots=20_000), 20_000
     expected = shots * chances(ising, qaoa)
     if on == "aer":
-        counts = QaoaOn(Aer(), qaoa).counts(ising, seed=9)
+        cost = circuit_cost(ising)
+        runner = QaoaOn(Aer(), qaoa)
+        counts = runner.counts(runner.circuit(cost, qaoa.schedule(cost)), 9)
         strings, seen = strings_measured(counts, ising.spins), np.array(list(counts.values()))
     else:
         numbers, seen = np.unique(drawn(expected, shots, np.random.default_rng(9)), return_counts=True)
@@ -124,7 +126,8 @@ def test_a_model_beyond_a_statevector_runs_on_a_matrix_product_state():
 def test_noise_breaks_groups_and_repair_mends_them():
     ising = assignment(3, 3, np.random.default_rng(4))
     noisy = QaoaOn(Aer(noise=GateNoise(two_qubit=0.05)), Qaoa(layers=1), mixer="ring")
-    counts = noisy.counts(ising, seed=1)
+    cost = circuit_cost(ising)
+    counts = noisy.counts(noisy.circuit(cost, noisy.qaoa.schedule(cost)), 1)
     measured = strings_measured(counts, 9)
     assert not np.all((measured.reshape(-1, 3, 3) == -1).sum(axis=2) == 1)
     strings = noisy(ising, np.random.default_rng(1))
