@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit_aer import AerSimulator
 
-from qiskit_solvers.circuits.aer_form import parts, transverse_for_aer
+from qiskit_solvers.circuits.aer_form import complete_for_aer, parts, transverse_for_aer
+from qiskit_solvers.circuits.one_hot import complete_circuit
 from qiskit_solvers.circuits.transverse import transverse_circuit
 from qiskit_solvers.ising import Ising, diagonal
 
@@ -41,6 +42,16 @@ def test_the_state_is_that_of_the_gates(check, draw, spins, layers, density, see
     expected = check.qiskit(transverse_circuit(ising, *angles))
     check.same(check.aer(transverse_for_aer(ising, *angles)), expected)
     check.same(check.qiskit(transverse_for_aer(ising, *angles)), expected)
+
+
+@pytest.mark.parametrize(
+    ("spins", "groups"), [(6, ((0, 1, 2), (5, 3))), (9, ((7, 1, 2, 0, 4, 3, 8), (5,))), (3, ()), (4, ((3, 1, 0, 2),))]
+)
+def test_the_state_over_groups_is_that_of_the_gates(check, draw, spins, groups):
+    rng = np.random.default_rng(spins)
+    ising, angles = draw.model(spins, rng, groups=groups), draw.angles(3, rng)
+    expected = check.qiskit(complete_circuit(ising, *angles))
+    check.same(check.aer(complete_for_aer(ising, *angles)), expected)
 
 
 @pytest.mark.parametrize("build", [transverse_for_aer, transverse_circuit])
