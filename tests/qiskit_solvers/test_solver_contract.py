@@ -2,11 +2,40 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import qiskit_solvers
-from qiskit_solvers import Anneal, Exact, Ising, Qaoa, Solver, TooLarge, energies
+from qiskit_solvers import (
+    Anneal,
+    Boltzmann,
+    Exact,
+    GoemansWilliamson,
+    Ising,
+    PathIntegral,
+    Qaoa,
+    QaoaOn,
+    QuantumAnneal,
+    Rqaoa,
+    Solver,
+    TooLarge,
+    WarmStart,
+    energies,
+)
+from qiskit_solvers.backends.aer import Aer
 
-SOLVERS = [Exact(), Anneal(), Qaoa()]
+SOLVERS = {
+    "exact": Exact(),
+    "anneal": Anneal(),
+    "path-integral": PathIntegral(),
+    "goemans-williamson": GoemansWilliamson(),
+    "qaoa on aer": Qaoa(),
+    "qaoa on the simulator": Qaoa(on="simulator"),
+    "qaoa on a ring": QaoaOn(Aer(), Qaoa(layers=5), mixer="ring"),
+    "warm start": WarmStart(start="descent"),
+    "rqaoa": Rqaoa(),
+    "quantum anneal": QuantumAnneal(),
+    "boltzmann": Boltzmann(),
+}
 SPINS = [0, 1, 2, 5, 9, 13]
 
 
@@ -15,9 +44,15 @@ def model(spins: int, seed: int = 7) -> Ising:
     return Ising(rng.normal(size=spins), np.triu(rng.normal(size=(spins, spins)), 1), 1.5)
 
 
-@pytest.fixture(params=SOLVERS, ids=lambda solver: solver.kind)
+def grouped_model(seed: int = 7) -> Ising:
+    """Groups of 3, 1 and 2, and one free spin between them."""
+    ising = model(7, seed)
+    return Ising(ising.h, ising.J, ising.offset, ((4, 0, 2), (6,), (1, 5)))
+
+
+@pytest.fixture(params=SOLVERS)
 def solver(request: pytest.FixtureRequest) -> Solver:
-    return request.param
+    return SOLVERS[request.param]
 
 
 @pytest.mark.parametrize("spins", SPINS)
@@ -42,6 +77,29 @@ def test_the_optimum_of_a_small_model_is_found(solver: Solver, spins: int):
     ising = model(spins)
     lowest = qiskit_solvers.diagonal(ising).min()
     assert energies(ising, solver(ising, np.random.default_rng(1)))[0] == pytest.approx(lowest)
+
+
+def test_every_string_keeps_the_groups(solver: Solver):
+    ising = grouped_model()
+    strings = solver(ising, np.random.default_rng(1))
+    for group in ising.groups:
+        assert np.all((strings[:, list(group)] == -1).sum(axis=1) == 1)
+    lowest = energies(ising, Exact()(ising, np.random.default_rng(1)))[0]
+    assert energies(ising, strings)[0] == pytest.approx(lowest)
+
+
+def test_names_do_not_change_the_answer(solver: Solver):
+    ising = model(6)
+    named = Ising(ising.h, ising.J, ising.offset, names=("f", "e", 3, ("d", 1), "b", "a"))
+    first, second = (solver(one, np.random.default_rng(3)) for one in (ising, named))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_sparse_couplings_do_not_change_the_answer(solver: Solver):
+    ising = model(6)
+    thin = Ising(ising.h, sparse.csr_array(ising.J), ising.offset)
+    first, second = (solver(one, np.random.default_rng(3)) for one in (ising, thin))
+    assert first.tobytes() == second.tobytes()
 
 
 def test_the_same_seed_gives_the_same_strings(solver: Solver):
