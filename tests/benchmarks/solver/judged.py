@@ -7,9 +7,10 @@ import numpy as np
 from qiskit_solvers import one_hot
 from qiskit_solvers.ising import Ising, energies
 from qiskit_solvers.simulation.space import StateSpace
+from qiskit_solvers.simulation.spaces import space_of
 from qiskit_solvers.solver import Spins
 from tests.benchmarks.solver.intervals import Floats, ratio, shots99
-from tests.benchmarks.solver.schedules import TIE, optimal, space_of
+from tests.benchmarks.solver.schedules import TIE, optimal
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,16 @@ from statistics import median
 import numpy as np
 
 from qiskit_solvers import one_hot
+from qiskit_solvers.angles.fixed import fixed
 from qiskit_solvers.angles.optimize import optimised
+from qiskit_solvers.angles.ramp import tuned_ramp
 from qiskit_solvers.angles.schedule import Schedule
 from qiskit_solvers.ising import Ising, strings_of
 from qiskit_solvers.simulation.full import FullSpace
 from qiskit_solvers.simulation.subspace import Subspace
 from tests.benchmarks.solver.families import assignment
 from tests.benchmarks.solver.printing import brief, show
-from tests.benchmarks.solver.schedules import fixed_schedule, on, optimal, ramp_schedule
+from tests.benchmarks.solver.schedules import on, optimal
 
 _WEIGHTS = (0.25, 0.5, 1.0)
 """Shares of the penalty that is proved to be enough; the lower ones are easier to search and mostly enough too."""
@@ -55,14 +57,14 @@ def one_hot_rows(*, models: int, penalties: int, largest: bool) -> list[Row]:
     small = [assignment(6, 3, np.random.default_rng(seed)) for seed in range(models)]
     rows = [
         _row("every string, costs and minimum", "6 x 3", small, _enumerated),
-        _row("XY, fixed p=3", "6 x 3", small, _solved(lambda: fixed_schedule(3, "one_hot"))),
-        _row("XY, ramp p=30", "6 x 3", small, _solved(lambda: ramp_schedule(30, "one_hot"))),
+        _row("XY, fixed p=3", "6 x 3", small, _solved(lambda: fixed(3, "one_hot"))),
+        _row("XY, ramp p=30", "6 x 3", small, _solved(lambda: tuned_ramp(30, "one_hot"))),
         _row("penalty, p=3 optimised", "6 x 3", small[:penalties], _penalised),
     ]
     if largest:
         large = [assignment(7, 8, np.random.default_rng(seed)) for seed in range(3)]
         rows.append(_row("every string, costs and minimum", "7 x 8", large, _enumerated))
-        rows.append(_row("XY, fixed p=3", "7 x 8", large, _solved(lambda: fixed_schedule(3, "one_hot"))))
+        rows.append(_row("XY, fixed p=3", "7 x 8", large, _solved(lambda: fixed(3, "one_hot"))))
     show(
         "one-hot groups: items x bins, medians",
         ("", "size", "models", "P(opt)", "ms"),
@@ -102,7 +104,7 @@ def _penalised(ising: Ising) -> float:
 
 def _optimised_penalty(ising: Ising, weight: float) -> float:
     space = FullSpace(one_hot.penalised(ising, weight))
-    best = optimised(space, on(space, ramp_schedule(3, "transverse")), max_iterations=100).schedule
+    best = optimised(space, on(space, tuned_ramp(3, "transverse")), max_iterations=100).schedule
     strings = strings_of(np.arange(space.size), ising.spins)
     allowed = one_hot.feasible(ising, strings)
     # feasible strings keep their energies: the optimum is the lowest of them, whatever the penalty left below it
