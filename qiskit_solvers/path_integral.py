@@ -21,7 +21,12 @@ class PathIntegral:
     """Sweeps over spin paths while the transverse field falls linearly and the cost rises linearly.
 
     Energies are in units of the field that a spin feels, root mean square over spins and strings, so that the
-    same numbers serve all models. One-hot groups become penalties, and strings that break one are repaired.
+    same numbers serve all models. The two were the best on the whole of seven pairs, 16 to 100 and 0 to 0.2, on six
+    models of 30 spins of each of four kinds (normal couplings and fields, weighted 3-regular MaxCut, QUBO, one-hot
+    with penalties): of 100 sweeps 0.35, 0.30, 0.91 and 0.05 ended at the best known, without a field 0.13, 0.16,
+    0.66 and 0. Simulated annealing ends there as often (0.30, 0.29, 0.79, 0) in a fiftieth of the time.
+
+    One-hot groups become penalties, and strings that break one are repaired.
 
     Args:
         kind: name in reports.
