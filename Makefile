@@ -6,10 +6,10 @@ STAMP := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test system check format bench serve clean
+.PHONY: help setup run test system check format bench bench-solver serve clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything that was tested (about 1.7 GB, a few minutes)
 
@@ -19,6 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m qiskit_solvers compile
 	touch $@
 
 run: setup ## plan for the small sample cluster; the result on screen and in runs/latest
@@ -45,6 +46,9 @@ bench: setup ## every figure of the README, beside its peers
 	@for bench in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
 		echo "== $$bench"; OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.$$bench || exit 1; \
 	done
+
+bench-solver: setup ## the quantum engine beside its peers: speed, quality, refine; tables, JSON and plots in runs/bench-solver
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_solver
 
 serve: setup ## a Prefect server on 127.0.0.1 with all deployments served; Ctrl-C ends it
 	$(BIN)/python -m flows serve

@@ -7,7 +7,7 @@ import numpy as np
 
 from data.schemas.cluster import Snapshot
 from data.transition import apply_actions
-from flows.params import SOLVERS, OptimizeParams
+from flows.params import TWINS, OptimizeParams
 from flows.watch import Watch
 from tasks.plan import Part
 from tasks.predict import Forecast
@@ -75,7 +75,7 @@ def _part(
     progress: Callable[[str, float], None],
 ) -> Part:
     """Refine one problem; ``origin`` is the same problem posed by the cluster as it is now."""
-    twins = tuple(solver for kind, solver in SOLVERS.items() if kind != params.solver.kind and kind != "qaoa")
+    twins = tuple(solver for solver in TWINS if solver.kind != params.solver.kind)
     refined = refine_plan(
         problem,
         params.solver,

@@ -9,16 +9,29 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.readers.sources import Prometheus, Source
 from data.schemas.cluster import Limits
 from qiskit_solvers.anneal import Anneal
+from qiskit_solvers.boltzmann import Boltzmann
 from qiskit_solvers.exact import Exact
+from qiskit_solvers.path_integral import PathIntegral
 from qiskit_solvers.qaoa import Qaoa
+from qiskit_solvers.rqaoa import Rqaoa
 from tasks.refine import Effort
 
 Noun = Literal["placement", "power", "routing", "checkpoints"]
-Solver = Annotated[Qaoa | Anneal | Exact, Field(discriminator="kind")]
-SolverName = Literal["qaoa", "anneal", "exact"]
+Solver = Annotated[Qaoa | Rqaoa | Boltzmann | Anneal | PathIntegral | Exact, Field(discriminator="kind")]
+SolverName = Literal["qaoa", "qaoa-simulator", "rqaoa", "boltzmann", "anneal", "path-integral", "exact"]
 EffortName = Literal["quick", "standard", "thorough"]
 
-SOLVERS: dict[SolverName, Qaoa | Anneal | Exact] = {"qaoa": Qaoa(), "anneal": Anneal(), "exact": Exact()}
+SOLVERS: dict[SolverName, Qaoa | Rqaoa | Boltzmann | Anneal | PathIntegral | Exact] = {
+    "qaoa": Qaoa(),
+    "qaoa-simulator": Qaoa(on="simulator"),
+    "rqaoa": Rqaoa(),
+    "boltzmann": Boltzmann(),
+    "anneal": Anneal(),
+    "path-integral": PathIntegral(),
+    "exact": Exact(),
+}
+TWINS = (Anneal(), Exact())
+"""The classical solvers that get the same windows beside whoever is asked."""
 
 EFFORTS: dict[EffortName, Effort] = {
     "quick": Effort(evaluations=50_000, rounds=4, window=12, patience=4),

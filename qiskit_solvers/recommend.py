@@ -131,7 +131,7 @@ def _candidates(ising: Ising, among: Among) -> list[Solver]:
         for layers in _RAMPS
         if held <= _LARGEST_SPACE
     ]
-    annealed: list[Solver] = [Anneal(sweeps=sweeps, reads=_READS) for sweeps in _SWEEPS] + [Anneal(sweeps=1, reads=1)]
+    annealed: list[Solver] = [*(Anneal(sweeps=sweeps, reads=_READS) for sweeps in _SWEEPS), Anneal(sweeps=1, reads=1)]
     recursive: list[Solver] = [Rqaoa(), Rqaoa(runs=1)] if ising.spins <= Rqaoa().max_spins else []
     return [*simulated, *recursive] if among == "quantum" else [*exact, *annealed]
 

@@ -21,4 +21,4 @@ def drawn(probabilities: Floats, shots: int, rng: np.random.Generator) -> Indice
     cumulative = np.cumsum(probabilities)
     # the largest draw may round up to the sum itself
     at = np.searchsorted(cumulative, rng.random(shots) * cumulative[-1], side="right")
-    return np.minimum(at, probabilities.size - 1).astype(np.int64)
+    return np.asarray(np.minimum(at, probabilities.size - 1), dtype=np.int64)
