@@ -65,7 +65,8 @@ def run(  # each option is one field of the form
         str, typer.Option(help="What to improve, comma-separated: placement, power, routing, checkpoints.")
     ] = "placement,power,routing,checkpoints",
     solver: Annotated[
-        Literal["qaoa", "anneal", "exact"], typer.Option(help="Proposes changes after the classical search.")
+        Literal["qaoa", "qaoa-simulator", "rqaoa", "boltzmann", "anneal", "path-integral", "exact"],
+        typer.Option(help="Proposes changes after the classical search."),
     ] = "qaoa",
     effort: Annotated[
         Literal["quick", "standard", "thorough"], typer.Option(help="Counted in moves and windows, not in seconds.")
