@@ -111,7 +111,7 @@ def _distinct(ising: Ising, layers: int, max_spins: int) -> tuple[Cone, ...]:
 
     colours: dict[object, int] = {}  # a number for each colour ever seen, so that cones can be compared
     alike: dict[tuple[int, ...], list[int]] = {}  # numbers of the cones with the same colours
-    graphs: list["nx.Graph"] = []
+    graphs: list[nx.Graph] = []
     cones: list[Cone] = []
     for ends, weight in terms:
         distances = _within(adjacent, ends, layers)
