@@ -1,8 +1,10 @@
 """Where do the shipped angles come from? Trained on one family of models, judged on others, written as JSON.
 
 Fixed schedules: one layer from a grid, then layer by layer INTERP and L-BFGS (:mod:`.optimize`) on the mean over
-the training instances, all with standardised costs. Ramps: the best end angles of a grid. No instance that
-judges was trained on, and most are of other families or sizes.
+the training instances, all with standardised costs. Ramps: the best end angles of a grid. Schedules of 10 to 30
+layers: the ramp, trained angle by angle in the same way. No instance that judges was trained on, and most are of
+other families or sizes; but the training sources and the objective were chosen by looking at other instances of
+these families.
 
 The mean of log P(optimum) is what is maximised. Trained on the mean energy instead (``--objective energy``), the
 expected energies are lower, but the optimum is seen more rarely, and a sampler is asked for its best string.
@@ -115,8 +117,9 @@ class Plan:
         training: one source.
         held_out: the others.
         objective: of the fixed schedules: ``chance``, the mean logarithm of the optimum's probability, or ``energy``.
-        layers: deepest fixed schedule.
+        layers: deepest of the schedules that are trained layer by layer.
         ramps: depths to tune ramps for.
+        curves: those of them to train a schedule for, angle by angle, from the tuned ramp.
         cost_angles: of the ramps' grid.
         mixer_angles: of the ramps' grid.
     """
@@ -127,6 +130,7 @@ class Plan:
     objective: Literal["chance", "energy"] = "chance"
     layers: int = 5
     ramps: tuple[int, ...] = (10, 20, 30, 60, 100)
+    curves: tuple[int, ...] = (10, 20, 30)
     cost_angles: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5)
     mixer_angles: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
@@ -176,13 +180,15 @@ def derived(plan: Plan, seed: int) -> dict[str, Any]:
     def figures(schedule: Schedule) -> dict[str, dict[str, float]]:
         return {name: judged(spaces, schedule) for name, spaces in judges.items()}
 
-    schedules = [_rounded(schedule) for schedule in trained(training, plan.objective, plan.layers)]
     ramps = [(layers, *best_ramp(training, layers, plan.cost_angles, plan.mixer_angles)) for layers in plan.ramps]
+    schedules = trained(training, plan.objective, plan.layers)
+    schedules += [bent(training, plan.objective, ramp(*ends)) for ends in ramps if ends[0] in plan.curves]
     return {
         "objective": plan.objective,
         "training": {"source": plan.training.name, "instances": plan.training.instances, "seed": seed},
         "schedules": [
-            {**as_json(schedule), "layers": schedule.layers, "figures": figures(schedule)} for schedule in schedules
+            {**as_json(schedule), "layers": schedule.layers, "figures": figures(schedule)}
+            for schedule in map(_rounded, schedules)
         ],
         "ramps": [
             {"layers": layers, "cost_angle": cost, "mixer_angle": mixer, "figures": figures(ramp(layers, cost, mixer))}
@@ -204,6 +210,11 @@ def trained(spaces: Sequence[StateSpace], objective: Literal["chance", "energy"]
         found.append(descended(mean, start, unit=1.0, max_iterations=200).schedule)
         start = interpolated(found[-1])
     return found
+
+
+def bent(spaces: Sequence[StateSpace], objective: Literal["chance", "energy"], start: Schedule) -> Schedule:
+    """Return the schedule that training makes of a ramp: betas fall fast at first, gammas rise fast at first."""
+    return descended(_mean_of(spaces, objective), start, unit=1.0, max_iterations=100).schedule
 
 
 def mean_energy(spaces: Sequence[StateSpace], schedule: Schedule) -> Slope:
@@ -259,6 +270,10 @@ def _standardised(ising: Ising) -> StateSpace:
 
 def _of_moves(d: Floats, W: Floats) -> Ising:
     return Ising(-d / 2 - (W + W.T).sum(axis=1) / 4, W / 4)
+
+
+def _mean_of(spaces: Sequence[StateSpace], objective: Literal["chance", "energy"]) -> Callable[[Schedule], Slope]:
+    return partial(mean_energy if objective == "energy" else mean_log_chance, spaces)
 
 
 def _mean(slopes: Sequence[Slope]) -> Slope:

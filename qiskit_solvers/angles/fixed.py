@@ -1,6 +1,10 @@
-"""Which angles serve circuits of few layers, as hardware runs them? Schedules that are trained once and shipped.
+"""Which angles serve most models, without any search? Schedules that are trained once and shipped.
 
-That one schedule serves many models, once their costs are scaled alike: Wurtz and Lykov 2021, arXiv:2107.00677.
+One to five layers are for hardware. Those of 10, 20 and 30 layers are for simulators, where they find the
+optimum more often than the tuned ramp of that depth on most families (figures: :func:`.tuned_ramp`).
+
+That one schedule serves many models was seen for MaxCut on regular graphs by Wurtz and Lykov 2021, arXiv:2107.00677;
+here the costs are scaled alike instead.
 The file beside this one holds the schedules, the ramps, where they come from, and their figures on models that
 they were not trained on; :mod:`.derive` writes it.
 """
@@ -50,7 +54,7 @@ def fixed(layers: int, family: Family) -> Schedule:
     """Return the shipped schedule for the standardised cost; :func:`.rescaled` fits it to a model.
 
     Args:
-        layers: 1 to 5.
+        layers: 1 to 5, 10, 20 or 30.
         family: the mixer.
 
     Raises:

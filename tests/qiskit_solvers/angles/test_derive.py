@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qiskit_solvers.angles import derive
-from qiskit_solvers.angles.derive import PLANS, Plan, Source, assignment, cut, derived, drawn, judged, trained
+from qiskit_solvers.angles.derive import PLANS, Plan, Source, assignment, bent, cut, derived, drawn, judged, trained
 from qiskit_solvers.angles.fixed import read
 from qiskit_solvers.angles.ramp import ramp
 from qiskit_solvers.angles.schedule import Schedule, as_json
@@ -20,7 +20,8 @@ TINY = Plan(
     training=Source("moves of 5 spins", partial(derive.moves, 5), 3),
     held_out=(Source("glass of 4 spins", partial(derive.glass, 4), 2),),
     layers=2,
-    ramps=(3,),
+    ramps=(3, 4),
+    curves=(4,),
     cost_angles=(1.0, 2.0),
     mixer_angles=(0.4, 0.6),
 )
@@ -38,10 +39,10 @@ def test_what_is_written_is_read_back(tmp_path):
     for plan in (TINY, ONE_HOT):
         shipped = read((tmp_path / "schedules.json").read_text(encoding="utf-8"), plan.family)
         expected = derived(plan, 3)
-        assert [as_json(shipped.schedules[layers]) for layers in (1, 2)] == [
+        assert [as_json(shipped.schedules[layers]) for layers in (1, 2, 4)] == [
             {name: one[name] for name in ("gammas", "betas")} for one in expected["schedules"]
         ]
-        assert [(3, ramp.cost_angle, ramp.mixer_angle) for ramp in shipped.ramps] == [
+        assert [(ramp.layers, ramp.cost_angle, ramp.mixer_angle) for ramp in shipped.ramps] == [
             (one["layers"], one["cost_angle"], one["mixer_angle"]) for one in expected["ramps"]
         ]
 
@@ -80,6 +81,7 @@ def test_each_layer_improves_the_training_objective(objective):
     mean = derive.mean_energy if objective == "energy" else derive.mean_log_chance
     values = [mean(spaces, schedule).value for schedule in trained(spaces, objective, 3)]
     assert values == sorted(values, reverse=True)
+    assert mean(spaces, bent(spaces, objective, ramp(4, 1.5, 0.5))).value < mean(spaces, ramp(4, 1.5, 0.5)).value
 
 
 def test_figures_of_uniform_samples_are_those_of_chance():

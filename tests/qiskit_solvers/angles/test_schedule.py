@@ -36,7 +36,7 @@ def test_a_schedule_may_have_no_layers():
 
 
 def test_interp_follows_its_formula():
-    """Zhou et al. 2020, appendix B: angle i is (i-1)/p of u_(i-1) and (p-i+1)/p of u_i, u_0 = u_(p+1) = 0."""
+    """Zhou et al. 2020: angle i is (i-1)/p of u_(i-1) and (p-i+1)/p of u_i, u_0 = u_(p+1) = 0."""
     three = interpolated(Schedule(np.array([0.4, 1.0, 1.6]), np.array([0.6, 0.3, 0.1])))
     np.testing.assert_allclose(three.gammas, [0.4, 0.4 / 3 + 2 * 1.0 / 3, 2 * 1.0 / 3 + 1.6 / 3, 1.6])
     np.testing.assert_allclose(three.betas, [0.6, 0.6 / 3 + 2 * 0.3 / 3, 2 * 0.3 / 3 + 0.1 / 3, 0.1])
