@@ -17,8 +17,9 @@ Precision = Literal["double", "single"]
 _AMPLITUDE_BYTES = {"double": 16, "single": 8}
 _SHOT_BYTES = 120  # a random number, the sample, and the copies on its way to the counts
 _MPS_SHOT_BYTES = 80  # and 8 bytes a qubit
-_STRING_BYTES = 200  # an entry of the counts: in Aer, as hexadecimal text, and in the result's dict
-_GATE_BYTES = 1536  # a gate in Qiskit, in Aer's circuit and in the fused copy
+_STRING_BYTES = 220  # an entry of the counts: in Aer, as hexadecimal text, in the result's dict and ours
+_GATE_BYTES = 2048  # a gate in Qiskit and in Aer's circuit
+_FUSED_GATES = 5  # the fewest two-qubit gates that connect the 6 qubits of a fused gate, a matrix of 64 x 64
 _FLOOR_BYTES = 1 << 20  # whatever else a run touches
 
 
@@ -63,6 +64,11 @@ def counts_bytes(qubits: int, shots: int) -> int:
 def gates_bytes(gates: int) -> int:
     """Return what a circuit of so many gates takes on its way into Aer, and what every run takes."""
     return _FLOOR_BYTES + _GATE_BYTES * gates
+
+
+def fusion_bytes(gates: int) -> int:
+    """Return what the fused gates of a circuit take at most; long chains of gates share one and take less."""
+    return (gates // _FUSED_GATES) * 16 * 64 * 64
 
 
 def require(needed_bytes: int, memory_mb: int, what: str) -> None:

@@ -166,31 +166,29 @@ def _run(aer: Aer, batches: Sequence[Batch], shots: int, seed: int) -> Run:
 def _translated(aer: Aer, batch: Batch) -> Batch:
     """Return the batch with its circuit measured, in gates that the simulator knows."""
     circuit = measured(batch.circuit)
-    if aer.noise is None:
-        method = aer.method_for(circuit.num_qubits)
-        if is_native(circuit, _native_gates(method)):
-            return Batch(circuit, batch.bindings)
-    circuit = _pass_manager(aer, aer.method_for(circuit.num_qubits)).run(circuit)
+    method = aer.method_for(circuit.num_qubits)
+    if circuit.num_qubits and not (aer.noise is None and is_native(circuit, _native_gates(method))):
+        circuit = _pass_manager(aer.noise, method, aer.qubits[: circuit.num_qubits]).run(circuit)
     return Batch(circuit, batch.bindings)
 
 
 def _bytes_needed(aer: Aer, sized: Sequence[tuple[int, Batch]], shots: int) -> int:
     """Return the memory of a run of batches whose circuits use so many qubits."""
-    states = [0]
-    samples = [0]
+    passing = [0]  # with the circuit that runs
     kept = 0
     for qubits, batch in sized:
         method = aer.method_for(qubits)
         product = method == "matrix_product_state"
         if product:
-            states.append(memory.mps_bytes(qubits, aer.bond_dimension))
+            state = memory.mps_bytes(qubits, aer.bond_dimension)
         elif method == "density_matrix":
-            states.append(memory.density_matrix_bytes(qubits, aer.precision))
+            state = memory.density_matrix_bytes(qubits, aer.precision)
         else:
-            states.append(memory.statevector_bytes(qubits, aer.precision))
-        samples.append(memory.samples_bytes(qubits, shots, matrix_product_state=product))
+            state = memory.statevector_bytes(qubits, aer.precision)
+        fused = memory.fusion_bytes(len(batch.circuit.data)) if not product and qubits > _FUSE_ABOVE_QUBITS else 0
+        passing.append(state + fused + memory.samples_bytes(qubits, shots, matrix_product_state=product))
         kept += memory.gates_bytes(len(batch.circuit.data)) + batch.sets * memory.counts_bytes(qubits, shots)
-    return max(states) + max(samples) + kept
+    return max(passing) + kept
 
 
 def _check(result: Any) -> None:
@@ -234,12 +232,12 @@ def _native_gates(method: Method) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=16)
-def _pass_manager(aer: Aer, method: Method) -> Any:
+def _pass_manager(noise: Noise | None, method: Method, qubits: tuple[int, ...]) -> Any:
     from qiskit.transpiler import Target
     from qiskit_aer import AerSimulator
 
-    if isinstance(aer.noise, FakeDevice):
-        return pass_manager(fake_device(aer.noise.name).target, level=2, qubits=aer.qubits)
-    if aer.noise is not None:
+    if isinstance(noise, FakeDevice):
+        return pass_manager(fake_device(noise.name).target, level=2, qubits=qubits)
+    if noise is not None:
         return pass_manager(Target.from_configuration(basis_gates=[*BASIS_GATES, "measure", "reset"]), level=1)
     return pass_manager(AerSimulator(method=method).target, level=1)

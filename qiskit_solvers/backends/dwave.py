@@ -13,7 +13,7 @@ import numpy as np
 
 from qiskit_solvers.backends.credentials import Secret, credential, without
 from qiskit_solvers.backends.protocol import Figures, OverBudget, Reads, Unavailable, check_request
-from qiskit_solvers.errors import SolverFailed
+from qiskit_solvers.errors import SolverFailed, TooLarge
 from qiskit_solvers.ising import Ising, energies
 from qiskit_solvers.one_hot import penalised, repaired
 
@@ -40,6 +40,7 @@ class DWave:
         max_reads: of a call.
         max_seconds: of the quantum processor, for a call.
         queue_limit_s: seconds after which an answer is no longer awaited, and the problem is cancelled.
+        embedding_limit_s: seconds that finding a place for the model may take; what finds none is too large.
         secret: returns a secret by name; none reads the environment.
 
     Raises:
@@ -55,12 +56,14 @@ class DWave:
     max_reads: int = 10_000
     max_seconds: float = 5.0
     queue_limit_s: float = 300.0
+    embedding_limit_s: float = 30.0
     secret: Secret | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if min(self.max_reads, self.sweeps) < 1:
             raise ValueError(f"expected counts of at least 1, got {self}")
-        if not (min(self.annealing_us, self.max_seconds, self.queue_limit_s) > 0 and self.chain_strength >= 0):
+        times = (self.annealing_us, self.max_seconds, self.queue_limit_s, self.embedding_limit_s)
+        if not (all(time > 0 for time in times) and self.chain_strength >= 0):
             raise ValueError(f"expected positive durations and no negative chain strength, got {self}")
 
     @property
@@ -80,7 +83,7 @@ class DWave:
         secrets = tuple(credential(name, self.secret) for name in self.credentials)
         try:
             answer = self._sample(penalised(ising) if ising.groups else ising, reads, seed, secrets)
-        except (SolverFailed, MemoryError):
+        except (SolverFailed, TooLarge, MemoryError):
             raise
         except ImportError as error:
             raise Unavailable("dwave-system is not installed: pip install 'quantumflow[dwave]'") from error
@@ -103,24 +106,36 @@ class DWave:
             from dwave.samplers import SimulatedAnnealingSampler
 
             return SimulatedAnnealingSampler().sample(model, num_reads=reads, num_sweeps=self.sweeps, seed=seed)
-        from dwave.system import EmbeddingComposite
+        import dwave.system
 
-        chains = {
-            "chain_strength": self.chain_strength or None,
-            "embedding_parameters": {"random_seed": seed},
-            "num_reads": reads,
-        }
+        chains = {"chain_strength": self.chain_strength or None, "num_reads": reads}
         if self.offline:
-            sampler = EmbeddingComposite(_small_annealer())
+            sampler = self._embedded(_small_annealer(), model, seed)
             return sampler.sample(model, **chains, num_sweeps=self.sweeps, seed=seed)
-        from dwave.system import DWaveSampler
-
         (token,) = secrets
-        with DWaveSampler(token=token, **({"solver": self.device} if self.device else {})) as annealer:
-            answer = EmbeddingComposite(annealer).sample(model, **chains, annealing_time=self.annealing_us)
+        device = {"solver": self.device} if self.device else {}
+        with dwave.system.DWaveSampler(token=token, **device) as annealer:
+            sampler = self._embedded(annealer, model, seed)
+            answer = sampler.sample(model, **chains, annealing_time=self.annealing_us)
             wait_for_answer(answer, self.queue_limit_s)
             answer.resolve()
             return answer
+
+    def _embedded(self, annealer: Any, model: Any, seed: int) -> Any:
+        """Return the annealer behind a map from the model's spins to chains of its qubits."""
+        import minorminer
+        from dwave.system import FixedEmbeddingComposite
+
+        spins, qubits = len(model.variables), len(annealer.nodelist)
+        if spins > qubits:
+            raise TooLarge(f"dwave: expected at most {qubits} spins, got {spins}")
+        edges = [*model.quadratic, *((spin, spin) for spin in model.variables)]
+        chains = minorminer.find_embedding(edges, annealer.edgelist, random_seed=seed, timeout=self.embedding_limit_s)
+        if not chains:
+            raise TooLarge(
+                f"dwave: {spins} spins with {len(edges) - spins} couplings found no place on {qubits} qubits"
+            )
+        return FixedEmbeddingComposite(annealer, chains)
 
 
 def wait_for_answer(answer: Any, limit_s: float, poll_s: float = _POLL_S) -> None:

@@ -117,9 +117,11 @@ class Ibm:
     def _submit(self, batches: Sequence[Batch], shots: int, seed: int, secrets: tuple[str, ...]) -> Run:
         widest = max(batch.circuit.num_qubits for batch in batches)
         device = fake_device(self.fake) if self.fake else _open(self.device, widest, secrets)
-        translate = _pass_manager(device, self.level, self.qubits)
         asked = [batch for batch in batches if batch.circuit.num_qubits and batch.sets]
-        translated = [translate.run(measured(batch.circuit)) for batch in asked]
+        translated = [
+            _pass_manager(device, self.level, self.qubits[: batch.circuit.num_qubits]).run(measured(batch.circuit))
+            for batch in asked
+        ]
         # one array of values per parameter and circuit: one transfer for all its sets
         pubs = [
             (circuit, {angle: np.array(values) for angle, values in batch.bindings.items()})

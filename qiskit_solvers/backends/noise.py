@@ -54,13 +54,13 @@ class FakeDevice:
     """The errors, the gates and the couplings of an IBM device as calibrated one day; needs no network.
 
     Args:
-        kind: tag.
         name: class in ``qiskit_ibm_runtime.fake_provider``, ``FakeManilaV2`` for instance. Devices of more than a
             hundred qubits take 15 s to load, once in a process.
+        kind: tag.
     """
 
-    kind: Literal["fake-device"] = "fake-device"
     name: str = "FakeManilaV2"
+    kind: Literal["fake-device"] = "fake-device"
 
 
 Noise = GateNoise | FakeDevice

@@ -141,6 +141,7 @@ class AnnealingBackend(Protocol):
 
         Raises:
             ValueError: the number of reads or the seed are not what a backend takes.
+            TooLarge: the model finds no place on the machine.
             SolverFailed: the machine is :class:`Unavailable`, the run is :class:`OverBudget`, or it failed.
         """
         ...
