@@ -25,11 +25,20 @@ Mixer = Literal["complete", "grover"]
 Precision = Literal["double", "single"]
 
 
+_BUILD = 40
+"""Bytes for each pair of levels while the tables are built: four to five arrays at a time."""
+
+
 def bytes_needed(ising: Ising, precision: Precision = "double") -> int:
-    """Return the most bytes that a :class:`Subspace` of this model holds at once: the costs and two states."""
-    grouped = sum(len(group) for group in ising.groups)
-    size = math.prod(len(group) for group in ising.groups) << (ising.spins - grouped)
-    return size * (8 + 2 * (16 if precision == "double" else 8))
+    """Return the most bytes that a :class:`Subspace` of this model holds at once, but for samples and strings.
+
+    That is the costs, two states (the amplitudes and their parts, or a state and the adjoint), the tables of its
+    levels and the room that the layers take; or what building the tables takes, where that is more.
+    """
+    width = 8 if precision == "double" else 4
+    sizes = [factor.levels for factor in factors(ising)] or [1]
+    held = math.prod(sizes) * (8 + 4 * width) + kernels.bytes_used(sizes, width)
+    return max(held, _BUILD * sum(sizes) ** 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,13 +76,14 @@ class Subspace:
         if needed > self.max_bytes:
             raise TooLarge(f"subspace: {needed} bytes needed, {self.max_bytes} allowed")
         known = tables(self.ising)
-        starts = known.starts if known.starts.size > 1 else np.arange(2)  # no spins: one factor of one level
-        padded = max(1, known.singles.size)
-        singles, pairs = np.zeros(padded), np.zeros((padded, padded))
-        singles[: known.singles.size] = known.singles
-        pairs[: known.singles.size, : known.singles.size] = known.pairs
-        object.__setattr__(self, "layout", kernels.layout(starts, known.constant, singles, pairs))
-        object.__setattr__(self, "costs", kernels.costs(self.layout))
+        if known.singles.size:
+            layout = kernels.layout(known.starts, known.constant, known.singles, known.pairs)
+        else:  # no spins: one factor of one level
+            layout = kernels.layout(np.arange(2), known.constant, np.zeros(1), np.zeros((1, 1)))
+        costs, seen = np.empty(layout.strides[-1]), np.empty(layout.strides[-2])
+        kernels.write_costs(layout, seen, costs)
+        object.__setattr__(self, "layout", layout)
+        object.__setattr__(self, "costs", costs)
 
     @property
     def size(self) -> int:
@@ -89,12 +99,13 @@ class Subspace:
         turned = -np.sum(gammas) * (self.layout.constant - self.ising.offset)
         if self.mixer == "complete":
             turned -= 2 * np.sum(betas) * np.sum(1 / self.layout.sizes[self.layout.sizes > 1])
-        amplitudes *= np.exp(1j * turned)
+        np.multiply(amplitudes, complex(np.exp(1j * turned)), out=amplitudes)  # a numpy scalar would be double
         return amplitudes
 
     def probabilities(self, gammas: Floats, betas: Floats) -> Floats:
         """Return the probability of every string, ``(size,)``, summing to one."""
-        chances: Floats = kernels.chances(self._evolved(gammas, betas))
+        chances = np.empty(self.size)
+        kernels.write_chances(self._evolved(gammas, betas), chances)
         return chances
 
     def energy(self, gammas: Floats, betas: Floats) -> float:
@@ -120,7 +131,8 @@ class Subspace:
         cumulative = self.probabilities(gammas, betas)
         np.cumsum(cumulative, out=cumulative)
         drawn = np.searchsorted(cumulative, rng.random(shots) * cumulative[-1], side="right")
-        return np.minimum(drawn, self.size - 1).astype(np.int64)
+        indices: Indices = np.minimum(drawn, self.size - 1).astype(np.int64)
+        return indices
 
     def strings(self, indices: Indices) -> npt.NDArray[np.int8]:
         """Return the spin strings ``(indices, spins)`` with these numbers."""
@@ -139,10 +151,11 @@ class Subspace:
 
     def _run(self, gammas: Floats, betas: Floats, parts: Amplitudes) -> tuple[Floats, Floats]:
         """Apply the layers to one state, or undo them on two and return the derivatives."""
-        by_gamma, by_beta = np.zeros(gammas.size), np.zeros(gammas.size)
+        slopes = np.zeros((2, gammas.size))
         angles = np.ascontiguousarray(gammas, dtype=np.float64), np.ascontiguousarray(betas, dtype=np.float64)
-        kernels.run(self.layout, *angles, self.mixer == "grover", parts, self.costs, by_gamma, by_beta)
-        return by_gamma, by_beta
+        room = kernels.phases(self.layout), kernels.room(self.layout, parts)
+        kernels.run(self.layout, *angles, self.mixer == "grover", parts, *room, self.costs, slopes)
+        return slopes[0], slopes[1]
 
 
 def _check(gammas: Floats, betas: Floats) -> None:

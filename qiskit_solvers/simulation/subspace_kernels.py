@@ -2,8 +2,8 @@
 
 Real and imaginary parts are held apart. The mixer of a factor adds one multiple of their sum to all of its
 levels, so it costs the same for 2 levels and for 50; its global phase is left to the caller. The lowest factors
-are mixed while a block of the state sits in the first cache, the others in strips that are gathered from all
-over the state into the second. Levels that lie close together make short loops: the lowest factors of a block
+are mixed while a block of the state sits in the cache, the others in strips that are gathered from all over the
+state. Levels that lie close together make short loops: the lowest factors of a block
 are mixed in its transpose.
 
 A phase ``exp(-i gamma E)`` is a product over factors and pairs of factors. For one choice of the high factors,
@@ -14,6 +14,8 @@ energy is split such that level 0 of every factor has none.
 Offsets are unsigned: a signed index may be negative, and the compiler gives up its vector instructions for that.
 """
 
+import itertools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +28,10 @@ Reals = npt.NDArray[Any]
 """float64 or float32, as the state has it."""
 
 _FAST = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
-_BLOCK = 1024  # strings of a block at most: both parts and their phases fit into 32 KiB
+_BLOCK = 4096  # strings of a block at most: both parts, their transpose and their phases fit into the second cache
 _LEAST = 64  # strings of a block at least, or too much time goes into the odometer
 _ROWS = 512  # rows of a strip
-_WIDTH = 32  # numbers of a row: whole cache lines
+_WIDTH = 64  # numbers of a row: whole cache lines, and loops that are worth their start
 _CHUNK = 256  # levels' sums that are held at a time
 _U = np.uint64
 
@@ -42,9 +44,38 @@ class Layout(NamedTuple):
     starts: Ints  # (factors + 1,) first level of each factor
     cuts: Ints  # (passes + 1,) factors cuts[i] .. cuts[i + 1] - 1 are mixed together, those of pass 0 in blocks
     turned: int  # factors 0 .. turned - 1 are mixed in the transpose of a block
+    width: int  # numbers of a row of a strip, at most
+    widest: int  # numbers of the largest block or strip
     constant: float  # energy of string 0
     singles: Floats  # (levels,) 0 at level 0 of each factor
     pairs: Floats  # (levels, levels) [later factor, earlier factor], 0 where either is at level 0
+
+
+def passes(sizes: list[int]) -> list[int]:
+    """Return the cuts of :class:`Layout` for factors of these sizes, at least one."""
+    cuts, rows = [0], 1
+    for f, k in enumerate(sizes):
+        first = len(cuts) == 1
+        if rows * k > (_BLOCK if first else _ROWS) and rows >= (_LEAST if first else 2):
+            cuts.append(f)
+            rows = 1
+        rows *= k
+    return [*cuts, len(sizes)]
+
+
+def widest(sizes: list[int]) -> int:
+    """Return how many numbers the largest block or strip has."""
+    cuts = passes(sizes)
+    block = math.prod(sizes[: cuts[1]])
+    return max([block, *(min(block, _WIDTH) * math.prod(sizes[a:b]) for a, b in itertools.pairwise(cuts[1:]))])
+
+
+def bytes_used(sizes: list[int], width: int) -> int:
+    """Return the bytes of a layout, of the sines and of the room to mix two states of ``width`` bytes a number."""
+    levels, factors, block = sum(sizes), len(sizes), math.prod(sizes[: passes(sizes)[1]])
+    table = levels * levels + levels + 3 * (factors + 1) + factors
+    sines = (factors + 1) * levels + levels * levels + (factors + 1) + 2 * block + factors
+    return 8 * (table + 2 * sines) + 4 * width * (widest(sizes) + _CHUNK)
 
 
 def layout(starts: Ints, constant: float, singles: Floats, pairs: Floats) -> Layout:
@@ -57,15 +88,8 @@ def layout(starts: Ints, constant: float, singles: Floats, pairs: Floats) -> Lay
         pairs: ``(levels, levels)``, factors [earlier, later], zero elsewhere.
     """
     sizes = np.diff(starts)
-    cuts, rows = [0], 1
-    for f, k in enumerate(sizes.tolist()):
-        first = len(cuts) == 1
-        if rows * k > (_BLOCK if first else _ROWS) and rows >= (_LEAST if first else 2):
-            cuts.append(f)
-            rows = 1
-        rows *= k
+    cuts = passes(sizes.tolist())
     strides = np.cumprod([1, *sizes.tolist()], dtype=np.int64)
-    low = cuts[1] if len(cuts) > 1 else sizes.size
     zero = starts[:-1]
     own = np.repeat(zero, sizes)  # level 0 of each level's factor
     both = pairs + pairs.T
@@ -75,8 +99,10 @@ def layout(starts: Ints, constant: float, singles: Floats, pairs: Floats) -> Lay
         sizes=sizes,
         strides=strides,
         starts=starts,
-        cuts=np.array([*cuts, sizes.size], dtype=np.int64),
-        turned=min(range(low), key=lambda turned: _effort(strides[: low + 1], turned)),
+        cuts=np.array(cuts, dtype=np.int64),
+        turned=min(range(cuts[1]), key=lambda turned: _effort(strides[: cuts[1] + 1], turned)),
+        width=_WIDTH,
+        widest=widest(sizes.tolist()),
         constant=float(constant + singles[zero].sum() + seen[zero].sum() / 2),
         singles=singles - singles[own] + seen - seen[own],
         pairs=np.where(own[:, None] > own, split, 0.0),
@@ -90,10 +116,8 @@ def _effort(strides: Ints, turned: int) -> float:
 
 
 @njit(**_FAST)
-def costs(at: Layout) -> Floats:
-    """Return the energy of every string, ``(size,)``."""
-    out = np.empty(at.strides[-1])
-    seen = np.empty(at.strides[-2])
+def write_costs(at: Layout, seen: Floats, out: Floats) -> None:
+    """Write the energy of every string, ``(size,)``; ``seen`` is room for the strings of all factors but the last."""
     out[0] = at.constant
     for f in range(at.sizes.size):
         size = at.strides[f]
@@ -105,7 +129,6 @@ def costs(at: Layout) -> Floats:
                 for d in range(1, at.sizes[g]):
                     _shift(seen, d * below, below, at.pairs[level, at.starts[g] + d])
             _sum_of(out, c * size, seen, size)
-    return out
 
 
 @njit(**_FAST)
@@ -153,28 +176,40 @@ def _times(r: Reals, i: Reals, to: int, pr: Reals, pi: Reals, count: int) -> Non
 
 
 class Phases(NamedTuple):
-    """The phases of one layer; a row is as long as there are levels."""
+    """The sines of a layer, real and imaginary parts; in double, whatever the state is."""
 
-    wr: Reals  # ((factors + 1) * levels,) row f: what a level gets once factors f and later have chosen
-    wi: Reals
-    pr: Reals  # (levels * levels,) row: a level, column: a level of an earlier factor
-    pi: Reals
-    tr: Reals  # (factors + 1,) what factors f and later get among themselves
-    ti: Reals
-    br: Reals  # (block,) pairs within the block
-    bi: Reals
-    outr: Reals  # (block,) the block at hand
-    outi: Reals
+    w: Floats  # (2, (factors + 1) * levels) row f: what a level gets once factors f and later have chosen
+    p: Floats  # (2, levels * levels) row: a level, column: a level of an earlier factor
+    t: Floats  # (2, factors + 1) what factors f and later get among themselves
+    b: Floats  # (2, block) pairs within the block
+    out: Floats  # (2, block) the block at hand
+    c: Floats  # (factors, 2) what the mixer multiplies each factor's sums by
 
 
-@njit(**_FAST)
-def _room(at: Layout, like: Reals) -> Phases:
-    levels, factors, block = at.singles.size, at.sizes.size, at.strides[at.cuts[1]]
-    w = np.empty((2, (factors + 1) * levels), like.dtype)
-    p = np.empty((2, levels * levels), like.dtype)
-    t = np.empty((2, factors + 1), like.dtype)
-    b = np.empty((4, block), like.dtype)
-    return Phases(w[0], w[1], p[0], p[1], t[0], t[1], b[0], b[1], b[2], b[3])
+class Room(NamedTuple):
+    """Where numbers are mixed, in the precision of the state."""
+
+    work: Reals  # (parts, widest)
+    sums: Reals  # (parts, _CHUNK)
+
+
+def phases(at: Layout) -> Phases:
+    """Return room for the sines of a layer."""
+    levels, factors, block = at.singles.size, at.sizes.size, int(at.strides[at.cuts[1]])
+    return Phases(
+        w=np.empty((2, (factors + 1) * levels)),
+        p=np.empty((2, levels * levels)),
+        t=np.empty((2, factors + 1)),
+        b=np.empty((2, block)),
+        out=np.empty((2, block)),
+        c=np.empty((factors, 2)),
+    )
+
+
+def room(at: Layout, psi: Reals) -> Room:
+    """Return room to mix states ``psi``, ``(parts, size)``."""
+    parts = psi.shape[0]
+    return Room(np.empty((parts, at.widest), psi.dtype), np.empty((parts, _CHUNK), psi.dtype))
 
 
 @njit(**_FAST)
@@ -188,47 +223,53 @@ def _outer(at: Layout, factors: int, wr: Reals, wi: Reals, row: int, outr: Reals
 
 
 @njit(**_FAST)
-def _fill(at: Layout, gamma: float, ph: Phases) -> None:
+def _fill(at: Layout, gamma: float, beta: float, ph: Phases) -> None:
     """Take the sines of a layer."""
     levels, last = at.singles.size, at.sizes.size
-    ph.tr[last], ph.ti[last] = 1.0, 0.0
+    begin = np.int64(0)  # a literal would be compiled apart
+    w, p, b, out = ph.w, ph.p, ph.b, ph.out
+    ph.t[0, last], ph.t[1, last] = 1.0, 0.0
     for level in range(levels):
-        ph.wr[last * levels + level] = np.cos(gamma * at.singles[level])
-        ph.wi[last * levels + level] = -np.sin(gamma * at.singles[level])
+        w[0, last * levels + level] = np.cos(gamma * at.singles[level])
+        w[1, last * levels + level] = -np.sin(gamma * at.singles[level])
     for f in range(last):
+        ph.c[f, 0] = (np.cos(2 * beta) - 1) / at.sizes[f]
+        ph.c[f, 1] = np.sin(2 * beta) / at.sizes[f]
         for level in range(at.starts[f], at.starts[f + 1]):
             for other in range(at.starts[f]):
                 angle = gamma * at.pairs[level, other]
                 there = level * levels + other
                 if angle == 0.0:
-                    ph.pr[there], ph.pi[there] = 1.0, 0.0
+                    p[0, there], p[1, there] = 1.0, 0.0
                 else:
-                    ph.pr[there], ph.pi[there] = np.cos(angle), -np.sin(angle)
-    ph.br[0], ph.bi[0] = 1.0, 0.0
+                    p[0, there], p[1, there] = np.cos(angle), -np.sin(angle)
+    b[0, 0], b[1, 0] = 1.0, 0.0
     for f in range(at.cuts[1]):
         for c in range(1, at.sizes[f]):
-            ph.outr[0], ph.outi[0] = 1.0, 0.0
-            _outer(at, f, ph.pr, ph.pi, (at.starts[f] + c) * levels, ph.outr, ph.outi)
-            _product(ph.br, ph.bi, c * at.strides[f], 0, ph.outr, ph.outi, 0, at.strides[f])
+            out[0, 0], out[1, 0] = 1.0, 0.0
+            _outer(at, f, p[0], p[1], (at.starts[f] + c) * levels, out[0], out[1])
+            _product(b[0], b[1], c * at.strides[f], begin, out[0], out[1], begin, at.strides[f])
 
 
 @njit(**_FAST)
 def _choose(at: Layout, ph: Phases, string: int) -> None:
     """Write the phases of the block that begins with ``string``, after those of the block before it."""
     low, last, levels = at.cuts[1], at.sizes.size, at.singles.size
+    begin = np.int64(0)
+    w, p, t, out = ph.w, ph.p, ph.t, ph.out
     top = low  # the highest factor that has just changed; the first block changes them all
     while top < last - 1 and string % at.strides[top + 1] == 0:
         top += 1
     for f in range(min(top, last - 1), low - 1, -1):
         level = at.starts[f] + string // at.strides[f] % at.sizes[f]
         above = (f + 1) * levels
-        _product(ph.wr, ph.wi, f * levels, above, ph.pr, ph.pi, level * levels, at.starts[f])
-        a, b = ph.wr[above + level], ph.wi[above + level]
-        ph.tr[f] = ph.tr[f + 1] * a - ph.ti[f + 1] * b
-        ph.ti[f] = ph.tr[f + 1] * b + ph.ti[f + 1] * a
-    ph.outr[0], ph.outi[0] = ph.tr[low], ph.ti[low]
-    _outer(at, low, ph.wr, ph.wi, low * levels, ph.outr, ph.outi)
-    _times(ph.outr, ph.outi, 0, ph.br, ph.bi, ph.outr.size)
+        _product(w[0], w[1], f * levels, above, p[0], p[1], level * levels, at.starts[f])
+        a, b = w[0, above + level], w[1, above + level]
+        t[0, f] = t[0, f + 1] * a - t[1, f + 1] * b
+        t[1, f] = t[0, f + 1] * b + t[1, f + 1] * a
+    out[0, 0], out[1, 0] = t[0, low], t[1, low]
+    _outer(at, low, w[0], w[1], low * levels, out[0], out[1])
+    _times(out[0], out[1], begin, ph.b[0], ph.b[1], out.shape[1])
 
 
 @njit(**_FAST)
@@ -266,7 +307,7 @@ def _cross(x: Reals, count: int) -> float:
 
 
 @njit(**_FAST)
-def _mix(psi: Reals, at: int, count: int, k: int, stride: int, c: Reals, sums: Reals) -> float:
+def _mix(psi: Reals, at: int, count: int, k: int, stride: int, c: Floats, sums: Reals) -> float:
     """Add ``c`` times the sum over a factor's ``k`` levels, ``stride`` apart, to each; numbers ``at .. at + count``.
 
     Returns:
@@ -283,9 +324,9 @@ def _mix(psi: Reals, at: int, count: int, k: int, stride: int, c: Reals, sums: R
             if psi.shape[0] == 4:
                 overlap += _cross(sums, width)
             for row in range(0, psi.shape[0], 2):
-                _turn(sums[row], sums[row + 1], 0, width, c[0], c[1])
+                _turn(sums[row], sums[row + 1], np.int64(0), width, c[0], c[1])
                 _spread(psi[row], psi[row + 1], start, k, stride, sums[row], sums[row + 1], width)
-    return overlap
+    return float(overlap)
 
 
 @njit(**_FAST)
@@ -323,64 +364,49 @@ def _scatter(x: Reals, at: int, stride: int, rows: int, y: Reals, width: int) ->
 
 
 @njit(**_FAST)
-def _widest(at: Layout) -> int:
-    """Return how many numbers the largest strip or block has."""
-    most = at.strides[at.cuts[1]]
-    for p in range(1, at.cuts.size - 1):
-        first = at.strides[at.cuts[p]]
-        most = max(most, min(first, _WIDTH) * (at.strides[at.cuts[p + 1]] // first))
-    return int(most)
-
-
-@njit(**_FAST)
-def _low(at: Layout, c: Reals, psi: Reals, start: int, work: Reals, sums: Reals) -> float:
+def _low(at: Layout, c: Floats, room: Room, psi: Reals, start: int) -> float:
     """Mix the low factors of a block; returns as :func:`_high`."""
-    low, turned = at.cuts[1], at.turned
+    work, sums = room.work, room.sums
+    low, turned, begin = at.cuts[1], at.turned, np.int64(0)
     block, inner = at.strides[low], at.strides[turned]
     columns = block // inner
     overlap = 0.0
     if turned > 0:
         for row in range(psi.shape[0]):
-            _transpose(psi[row], start, columns, inner, work[row], 0)
+            _transpose(psi[row], start, columns, inner, work[row], begin)
         for f in range(turned):
-            overlap += _mix(work, 0, block, at.sizes[f], at.strides[f] * columns, c[f], sums) / at.sizes[f]
+            overlap += _mix(work, begin, block, at.sizes[f], at.strides[f] * columns, c[f], sums) / at.sizes[f]
         for row in range(psi.shape[0]):
-            _transpose(work[row], 0, inner, columns, psi[row], start)
+            _transpose(work[row], begin, inner, columns, psi[row], start)
     for f in range(turned, low):
         overlap += _mix(psi, start, block, at.sizes[f], at.strides[f], c[f], sums) / at.sizes[f]
     return 2 * overlap
 
 
 @njit(**_FAST)
-def _high(at: Layout, c: Reals, psi: Reals, work: Reals, sums: Reals) -> float:
+def _high(at: Layout, c: Floats, room: Room, psi: Reals) -> float:
     """Mix the high factors.
 
     Returns:
         ``Im <second| H |first>`` of two states, H the part of the mixer's generator; 0 for one state.
     """
-    overlap = 0.0
+    work, sums = room.work, room.sums
+    overlap, begin = 0.0, np.int64(0)
     for p in range(1, at.cuts.size - 1):
         first, last = at.cuts[p], at.cuts[p + 1]
         stride, span = at.strides[first], at.strides[last]
         rows = span // stride
         for base in range(0, psi.shape[1], span):
-            for start in range(base, base + stride, _WIDTH):
-                width = min(_WIDTH, base + stride - start)
+            for start in range(base, base + stride, at.width):
+                width = min(at.width, base + stride - start)
                 for row in range(psi.shape[0]):
                     _gather(psi[row], start, stride, rows, work[row], width)
                 for f in range(first, last):
                     run = width * (at.strides[f] // stride)
-                    overlap += _mix(work, 0, rows * width, at.sizes[f], run, c[f], sums) / at.sizes[f]
+                    overlap += _mix(work, begin, rows * width, at.sizes[f], run, c[f], sums) / at.sizes[f]
                 for row in range(psi.shape[0]):
                     _scatter(psi[row], start, stride, rows, work[row], width)
     return 2 * overlap
-
-
-@njit(**_FAST)
-def _coefficients(at: Layout, beta: float, c: Reals) -> None:
-    for f in range(at.sizes.size):
-        c[f, 0] = (np.cos(2 * beta) - 1) / at.sizes[f]
-        c[f, 1] = np.sin(2 * beta) / at.sizes[f]
 
 
 @njit(**_FAST)
@@ -398,7 +424,7 @@ def _reflect(psi: Reals, beta: float) -> float:
         add = np.array([c * means[row, 0] + (d * other if row & 1 else -d * other)]).astype(psi.dtype)
         for j in range(size):
             psi[row, j] += add[0]
-    return _cross(means, 1) * size
+    return float((means[2, 0] * means[1, 0] - means[3, 0] * means[0, 0]) * size)
 
 
 @njit(**_FAST)
@@ -418,54 +444,49 @@ def run(
     betas: Floats,
     grover: bool,
     psi: Reals,
+    ph: Phases,
+    room: Room,
     costs: Floats,
-    by_gamma: Floats,
-    by_beta: Floats,
+    slopes: Floats,
 ) -> None:
     """Apply all layers in place, but for the global phases of string 0's energy and of the complete mixer.
 
     One state, real and imaginary parts ``(2, size)``: forwards. Two states, the second an observable times the
-    first, ``(4, size)``: backwards, undoing the layers and writing the observable's derivatives. The costs, and
-    where to write, are used by the latter only.
+    first, ``(4, size)``: backwards, undoing the layers and writing the observable's ``slopes``, ``(2, layers)``,
+    by gammas and betas. Costs and slopes are used by the latter only.
     """
     size, block = psi.shape[1], at.strides[at.cuts[1]]
-    states, layers = psi.shape[0] // 2, gammas.size
-    ph = _room(at, psi)
-    work = np.empty((psi.shape[0], _widest(at)), psi.dtype)
-    sums = np.empty((psi.shape[0], _CHUNK), psi.dtype)
-    c = np.empty((at.sizes.size, 2), psi.dtype)
+    back, layers = psi.shape[0] == 4, gammas.size
     for step in range(layers):
-        layer, sign = (step, 1) if states == 1 else (layers - 1 - step, -1)
-        _fill(at, sign * gammas[layer], ph)
-        _coefficients(at, sign * betas[layer], c)
+        layer, sign = (layers - 1 - step, -1.0) if back else (step, 1.0)
+        beta = sign * betas[layer]
+        _fill(at, sign * gammas[layer], beta, ph)
         mixed = weighed = 0.0
-        if states == 2:
-            mixed = _reflect(psi, -betas[layer]) if grover else _high(at, c, psi, work, sums)
+        if back:
+            mixed = _reflect(psi, beta) if grover else _high(at, ph.c, room, psi)
         for start in range(0, size, block):
-            if states == 2:
+            if back:
                 if not grover:
-                    mixed += _low(at, c, psi, start, work, sums)
+                    mixed += _low(at, ph.c, room, psi, start)
                 weighed += _weigh(psi, start, block, costs, costs[0])
             _choose(at, ph, start)
             for row in range(0, psi.shape[0], 2):
-                _times(psi[row], psi[row + 1], start, ph.outr, ph.outi, block)
-            if states == 1 and not grover:
-                _low(at, c, psi, start, work, sums)
-        if states == 2:
-            by_gamma[layer], by_beta[layer] = 2 * weighed, -2 * mixed
+                _times(psi[row], psi[row + 1], start, ph.out[0], ph.out[1], block)
+            if not (back or grover):
+                _low(at, ph.c, room, psi, start)
+        if back:
+            slopes[0, layer], slopes[1, layer] = 2 * weighed, -2 * mixed
         elif grover:
-            _reflect(psi, betas[layer])
+            _reflect(psi, beta)
         else:
-            _high(at, c, psi, work, sums)
+            _high(at, ph.c, room, psi)
 
 
 @njit(**_FAST)
-def chances(psi: Reals) -> Floats:
-    """Return squared moduli, ``(2, size) -> (size,)``."""
-    out = np.empty(psi.shape[1])
+def write_chances(psi: Reals, out: Floats) -> None:
+    """Write squared moduli, ``(2, size) -> (size,)``."""
     for j in range(out.size):
         out[j] = psi[0, j] * psi[0, j] + psi[1, j] * psi[1, j]
-    return out
 
 
 @njit(**_FAST)

@@ -1,6 +1,7 @@
 """The feasible subspace holds the state of the whole register, seen where every group is one-hot."""
 
 import itertools
+import tracemalloc
 from typing import Literal
 
 import numpy as np
@@ -169,6 +170,39 @@ def test_the_slope_is_the_derivative(shape: tuple[list[int], int], mixer: Mixer,
     np.testing.assert_allclose(slope.betas, by_beta, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "free", "passes"),
+    [
+        ([7, 5, 6, 4, 3, 2, 5, 4], 0, 2),
+        ([90, 2, 90], 3, 3),
+        ([2, 300, 300], 0, 2),
+        ([4] * 6, 4, 2),
+        ([600], 3, 2),
+    ],
+)
+def test_many_blocks_and_strips_equal_plain_sums(sizes: list[int], free: int, passes: int):
+    """The same layers by numpy on the whole array, for sizes that do not fit the blocks."""
+    rng = np.random.default_rng(len(sizes))
+    space = Subspace(model(sizes, free, rng, 0.5))
+    assert space.layout.cuts.size - 1 == passes
+    gammas, betas = 0.1 * angles(2, rng)[0], angles(2, rng)[1]
+    expected = np.full(space.size, space.size**-0.5, dtype=np.complex128)
+    for gamma, beta in zip(gammas, betas, strict=True):
+        expected *= np.exp(-1j * gamma * (space.costs - space.ising.offset))
+        stride = 1
+        for k in [*sizes, *[2] * free]:
+            view = expected.reshape(-1, k, stride)
+            spread = (np.exp(2j * beta) - 1) / k * view.sum(axis=1, keepdims=True)
+            expected = (np.exp(-2j * beta / k) * (view + spread)).reshape(-1)
+            stride *= k
+    np.testing.assert_allclose(space.state(gammas, betas), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        Subspace(space.ising, "single").state(gammas, betas), expected, atol=1e-5 * np.abs(expected).max()
+    )
+    picked = rng.integers(space.size, size=200)
+    np.testing.assert_allclose(space.costs[picked], energies(space.ising, space.strings(picked)), atol=1e-9)
+
+
 def test_the_slope_equals_central_differences_where_blocks_are_many():
     rng = np.random.default_rng(3)
     space = Subspace(model([5, 5, 4, 4, 3, 3], 2, rng, 0.3))
@@ -240,14 +274,39 @@ def test_no_spins_are_one_empty_string():
 
 def test_too_large_is_refused_before_anything_is_allocated():
     ising = Ising(np.zeros(400), np.zeros((400, 400)), groups=tuple(tuple(range(i, i + 8)) for i in range(0, 400, 8)))
-    assert bytes_needed(ising) == 40 * 8**50
-    assert bytes_needed(ising, "single") == 24 * 8**50
+    tracemalloc.start()
     with pytest.raises(TooLarge, match="bytes needed"):
         Subspace(ising)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 1 << 20
+    assert 40 * 8**50 < bytes_needed(ising) < 41 * 8**50
+    assert 24 * 8**50 < bytes_needed(ising, "single") < 25 * 8**50
     small = Ising(np.zeros(4), np.zeros((4, 4)), groups=((0, 1, 2),))
-    assert Subspace(small, max_bytes=240).size == 6
-    with pytest.raises(TooLarge, match="240 bytes needed, 239 allowed"):
-        Subspace(small, max_bytes=239)
+    needed = bytes_needed(small)
+    assert Subspace(small, max_bytes=needed).size == 6
+    with pytest.raises(TooLarge, match=f"{needed} bytes needed, {needed - 1} allowed"):
+        Subspace(small, max_bytes=needed - 1)
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize(("sizes", "free"), [([8] * 5, 4), ([3] * 10, 0), ([600], 3), ([60, 60], 6)])
+def test_the_estimate_of_memory_is_what_is_held(sizes: list[int], free: int, precision: Literal["double", "single"]):
+    rng = np.random.default_rng(1)
+    ising = model(sizes, free, rng)
+    gammas, betas = angles(1, rng)
+    warm = Subspace(ising, precision)
+    for ask in (warm.state, warm.slope):
+        ask(gammas, betas)  # compiled
+    tracemalloc.start()
+    space = Subspace(ising, precision)
+    space.state(gammas, betas)
+    space.slope(gammas, betas)
+    space.sample(gammas, betas, 1, rng)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    needed = bytes_needed(ising, precision)
+    assert 0.6 * needed < held < 1.01 * needed + 50_000
 
 
 @pytest.mark.parametrize(
