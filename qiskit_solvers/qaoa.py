@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qiskit_solvers.angles.fixed import fixed
+from qiskit_solvers.angles.fixed import fixed, shipped
 from qiskit_solvers.angles.optimize import Cvar, optimised
 from qiskit_solvers.angles.ramp import tuned_ramp
 from qiskit_solvers.angles.schedule import Family, Schedule
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from qiskit_solvers.backends.protocol import Backend, Counts
 
-_SHIPPED_LAYERS = 5  # so many have a trained schedule; beyond, a ramp does better for nothing
-
-
 @dataclass(frozen=True, slots=True)
 class Qaoa:
     """The quantum approximate optimisation algorithm.
@@ -36,7 +33,7 @@ class Qaoa:
     states (Wang, Rubin, Dominy and Rieffel 2020, doi 10.1103/PhysRevA.101.012320), over the feasible strings.
 
     Angles are not searched for: the cost is divided by its standard deviation, so that one schedule serves all
-    models. Up to five layers it is a trained one that ships with the package, beyond a linear ramp
+    models. It is a trained one that ships with the package (1 to 5, 10, 20 and 30 layers), else a linear ramp
     (Montanez-Barrera and Michielsen 2025, arXiv:2405.09169); ``angles/schedules.json`` holds both with their figures.
 
     Args:
@@ -124,10 +121,11 @@ class Qaoa:
             TooLarge: angles are to be optimised, and the state needs more than ``memory_mb``.
         """
         family: Family = "one_hot" if cost.groups else "transverse"
-        shipped = fixed(self.layers, family) if self.layers <= _SHIPPED_LAYERS else tuned_ramp(self.layers, family)
+        trained = self.layers in shipped(family).schedules
+        start = fixed(self.layers, family) if trained else tuned_ramp(self.layers, family)
         if self.angles == "shipped":
-            return shipped
-        return optimised(space_of(cost, max_bytes=self.memory_mb << 20), shipped, Cvar(self.tail)).schedule
+            return start
+        return optimised(space_of(cost, max_bytes=self.memory_mb << 20), start, Cvar(self.tail)).schedule
 
     def _require(self, spins: float) -> None:
         if spins > self.max_spins:

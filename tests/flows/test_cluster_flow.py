@@ -171,11 +171,16 @@ def test_a_plan_is_written_though_the_simulator_stalls(tmp_path: Path) -> None:
     assert_planned_with_stand_in(folder, "no answer within 1")
 
 
-def test_a_plan_is_written_though_the_simulator_runs_out_of_memory(tmp_path: Path) -> None:
+def test_a_plan_is_written_though_the_circuits_do_not_fit(tmp_path: Path) -> None:
+    """Windows shrink until the simulator's memory holds them, and the report says so."""
     wide = Effort(evaluations=10, rounds=3, window=18)
     solver = Qaoa(layers=4, shots=64, memory_mb=1)
     folder = planned(tmp_path, nouns=("placement",), solver=solver, custom_effort=wide)
-    assert_planned_with_stand_in(folder, "out of memory")
+    plan = plan_of(folder)
+    assert validate(plan, read_snapshot(folder / SNAPSHOT).snapshot, folder).passed
+    named = [fallback for fallback in plan.fallbacks if fallback.wanted == "qaoa"]
+    assert named[0].used == "windows of 9 moves"
+    assert "expected at most 1 MiB" in named[0].reason
 
 
 def test_a_plan_that_met_the_time_guard_says_so(tmp_path: Path) -> None:
