@@ -28,8 +28,10 @@ class Rqaoa:
     certain, and one spin fewer remains; the last few are enumerated. The first run takes the strongest and lets
     chance decide between equals, the further runs draw among those nearly as strong.
 
-    Where merged spins become far heavier than the rest, one layer tells little of the light ones: a complete
-    ferromagnet of 100 equal spins ends with a few spins against the others.
+    Sparse models end at or within half a per cent of the best known energy. Dense ones without strong fields do not:
+    with normal couplings and fields one run reaches 0.94 of it at 60 spins, 0.91 at 100 and 0.8 at 200 (four runs
+    0.97 and 0.94), since merged spins become far heavier than the rest, and one layer tells little of the light
+    ones. Even a complete ferromagnet of 100 equal spins ends with a few against the others.
 
     One-hot groups are written as penalties (:func:`~qiskit_solvers.one_hot.penalised`), and what breaks them is
     repaired.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from qiskit_solvers import Ising
-from qiskit_solvers.angles.closed_form import Angles, ClosedForm, best_angles, lowest_turns
+from qiskit_solvers.angles.closed_form import Angles, ClosedForm, angles_near, best_angles, lowest_turns
 from qiskit_solvers.simulation.full import FullSpace
 
 
@@ -104,6 +104,15 @@ def test_no_angles_of_a_fine_grid_are_better(seed: int):
     slope = closed.slope(best.gamma, best.beta)
     assert abs(slope.betas[0]) < 1e-6
     assert abs(slope.gammas[0]) < 1e-3 * strongest * np.abs(best.energy)
+
+
+@pytest.mark.parametrize("away", [0.01, 0.8, 1.2])
+def test_the_best_angles_are_found_again_from_nearby(away: float):
+    for ising in (model(8, 1.0, 5), three_regular(20)):
+        best = best_angles(ising)
+        again = angles_near(ising, best.gamma * away)
+        assert again.energy == pytest.approx(best.energy, rel=1e-5)
+        assert again.energy == pytest.approx(ClosedForm(ising).energy(again.gamma, again.beta), rel=1e-9)
 
 
 @settings(max_examples=100, deadline=None)
