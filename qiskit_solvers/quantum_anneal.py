@@ -4,6 +4,21 @@ Kadowaki and Nishimori 1998, doi 10.1103/PhysRevE.58.5355; as a circuit, Farhi, 
 arXiv:quant-ph/0001106. The Hamiltonian goes from the mixer to the cost, ``H(s) = s E - (1 - s) field X``, while ``s``
 goes from 0 to 1. A pace says where ``s`` stands in each slice; all slices take equal time, so ``s`` goes slowly where
 it makes small steps. A slice is a layer of QAOA, so an anneal runs wherever a schedule of angles does.
+
+Median probability of the optimum at equal numbers of slices and equal time, 3 per slice, 20 models of each kind: move
+windows with conflicts, normal fields and couplings, weighted 3-regular MaxCut (two optima), all of 12 spins, and 6
+items in 3 bins as one-hot groups:
+
+======== ==================== ==================== ==================== ====================
+slices   15 / 30 / 60: window normal               MaxCut               one-hot
+======== ==================== ==================== ==================== ====================
+linear   0.43, 0.72, 0.95     0.32, 0.57, 0.69     0.31, 0.50, 0.76     0.34, 0.56, 0.70
+exponent 0.40, 0.77, 0.95     0.26, 0.49, 0.62     0.30, 0.50, 0.74     0.36, 0.62, 0.75
+adaptive 0.43, 0.75, 0.96     0.30, 0.53, 0.67     0.32, 0.52, 0.79     0.34, 0.56, 0.70
+local    0.40, 0.63, 0.89     0.37, 0.58, 0.78     0.35, 0.54, 0.76     0.32, 0.49, 0.66
+======== ==================== ==================== ==================== ====================
+
+No pace wins everywhere, and none by much; the linear one, which looks at nothing, is the default.
 """
 
 from collections.abc import Callable
@@ -108,8 +123,8 @@ class AdaptiveAnnealing:
     ``threshold`` standard deviations per unit of ``s``, by ``rate (1 - s) / steps`` where that is more. The next slice
     needs the energy after the last, so ``n`` slices cost the simulator ``n^2 / 2``, and a device one circuit each.
 
-    Quick falls are where the state changes most, so this hurries where adiabatic theory says to wait:
-    :class:`LocalAnnealing` does the opposite and was better on all but one-hot models.
+    Quick falls are where the state changes most, so this hurries where adiabatic theory says to wait;
+    :class:`LocalAnnealing` does the opposite. Neither is better throughout.
 
     Args:
         steps: slices.
