@@ -120,10 +120,16 @@ class Boltzmann:
                 max_bytes=self.max_bytes,
                 rng=rng,
             )
-        space = Subspace(ising, max_bytes=self.max_bytes)
+        # the Hamiltonian, its eigenvectors and their squares; or one Krylov space, its products and the random states
+        held = 4 * states if method == "exact" else 2 * _KRYLOV + self.vectors
+        needed = 8 * states * held
+        most = EXACT_STATES if method == "exact" else KRYLOV_STATES
+        if states <= most and needed > self.max_bytes:
+            raise TooLarge(f"boltzmann: expected at most {self.max_bytes} bytes, {states} strings need {needed}")
         chances = thermal_probabilities(
             ising, self.inverse_temperature, self.field, rng=rng if method == "krylov" else None, vectors=self.vectors
         )
+        space = Subspace(ising, max_bytes=self.max_bytes)
         indices = np.searchsorted(np.cumsum(chances), rng.random(self.samples) * chances.sum(), side="right")
         return space.strings(np.minimum(indices, space.size - 1).astype(np.int64))
 

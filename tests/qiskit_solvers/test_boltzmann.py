@@ -245,6 +245,10 @@ def test_what_does_not_fit_is_refused():
         Boltzmann(method="krylov")(model(17), np.random.default_rng(0))
     with pytest.raises(TooLarge, match="30 spins need"):
         Boltzmann(max_bytes=1000)(model(30), np.random.default_rng(0))
+    with pytest.raises(TooLarge, match="4096 strings need"):
+        Boltzmann(max_bytes=1 << 20)(model(12), np.random.default_rng(0))
+    with pytest.raises(TooLarge, match="256 strings need"):
+        Boltzmann(max_bytes=1 << 20)(model(8), np.random.default_rng(0))
 
 
 def test_options_that_make_no_sense_are_refused():
