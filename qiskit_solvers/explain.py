@@ -11,7 +11,7 @@ from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.exact import Exact
 from qiskit_solvers.ising import Floats, Ising, energies
 from qiskit_solvers.one_hot import moments
-from qiskit_solvers.qaoa import Qaoa, QaoaOn
+from qiskit_solvers.qaoa import Qaoa, QaoaOn, mended
 from qiskit_solvers.simulation.space import StateSpace
 from qiskit_solvers.simulation.spaces import circuit_cost
 from qiskit_solvers.solver import Solver, Spins
@@ -86,7 +86,9 @@ class Explanation:
     def __str__(self) -> str:
         """Return it as a few lines of text."""
         known = "the optimum, by enumeration" if self.proven else "the lowest that is known"
-        lines = [f"{self.kind}: energy {self.energy:.6g}; {self.lowest:.6g} is {known}; a random string has {self.mean:.6g}"]
+        lines = [
+            f"{self.kind}: energy {self.energy:.6g}; {self.lowest:.6g} is {known}; a random string has {self.mean:.6g}"
+        ]
         lines.append(f"approximation ratio {self.approximation_ratio:.4f}")
         if self.expectation is not None:
             lines[-1] += f" of the expectation {self.expectation:.6g}"
@@ -111,9 +113,7 @@ def solved(
     """
     marks = [clock()]
     chances = None
-    if isinstance(solver, Qaoa) and solver.on == "aer":
-        solver = solver.on_aer(ising)
-    if isinstance(solver, Qaoa):
+    if isinstance(solver, Qaoa) and solver.on == "simulator":
         cost = circuit_cost(ising)
         space = solver.space(cost)
         marks.append(clock())
@@ -123,13 +123,14 @@ def solved(
         strings = solver.measured(ising, space, probabilities, rng)
         marks.append(clock())
         chances = (probabilities, _exact_costs(ising, space))
-    elif isinstance(solver, QaoaOn) and ising.spins:
+    elif isinstance(solver, Qaoa | QaoaOn):
+        qaoa = solver if isinstance(solver, Qaoa) else solver.qaoa
         seed = int(rng.integers(2**31))
         cost = circuit_cost(ising)
         marks.append(clock())
-        schedule = solver.qaoa.schedule(cost)
+        schedule = qaoa.schedule(cost)
         marks.append(clock())
-        strings = solver.measured(ising, solver.counts(solver.circuit(cost, schedule), seed))
+        strings = mended(ising, solver.counts(cost, schedule, seed), qaoa.strings)
         marks.append(clock())
     else:
         marks += [marks[0], marks[0]]

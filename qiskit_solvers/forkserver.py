@@ -126,17 +126,10 @@ def _answer(call: dict[str, Any]) -> dict[str, Any]:
 
 def _sample(request: dict[str, Any], memory_mb: int) -> list[list[int]]:
     """Return ``[[index, count], ...]`` of :func:`qiskit_solvers.backends.aer.sample`."""
-    import numpy as np
+    from qiskit_solvers.backends import aer, transfer
 
-    from qiskit_solvers.backends import aer
-    from qiskit_solvers.ising import Ising
-
-    h = np.array(request["h"], dtype=np.float64)
-    J = np.zeros((h.size, h.size))
-    for i, j, coupling in request["couplings"]:
-        J[i, j] = coupling
     counts = aer.sample(
-        Ising(h, J),
+        transfer.unpack_ising(request["ising"]),
         request["gammas"],
         request["betas"],
         shots=request["shots"],

@@ -1,12 +1,13 @@
 """Which strings does a quantum circuit propose? QAOA with angles that need no search, simulated or on a backend."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from qiskit_solvers import memory, sandbox
 from qiskit_solvers.angles.fixed import fixed, shipped
 from qiskit_solvers.angles.optimize import Cvar, optimised
 from qiskit_solvers.angles.ramp import tuned_ramp
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
     from qiskit_solvers.backends.protocol import Backend, Counts
+
 
 @dataclass(frozen=True, slots=True)
 class Qaoa:
@@ -78,24 +80,38 @@ class Qaoa:
             TooLarge: the model has more than ``max_spins`` spins, or needs more than ``memory_mb``.
             SolverFailed: Aer died, passed the deadline or ran out of memory.
         """
-        if self.on == "aer":
-            return self.on_aer(ising)(ising, rng)
         cost = circuit_cost(ising)
+        if self.on == "aer":
+            seed = int(rng.integers(2**31))
+            return mended(ising, self.counts(cost, self.schedule(cost), seed), self.strings)
         space = self.space(cost)
         return self.measured(ising, space, self.probabilities(space, self.schedule(cost)), rng)
 
-    def on_aer(self, ising: Ising) -> "QaoaOn":
-        """Return what runs the circuits of ``ising`` on Aer, in the sandbox.
+    def counts(self, cost: Ising, schedule: Schedule, seed: int) -> "Counts":
+        """Return how often each string was measured on Aer, in the sandbox.
+
+        The circuit is built there, in the form that Aer runs fastest.
 
         Raises:
-            TooLarge: the model has more than ``max_spins`` spins.
+            TooLarge: the model has more than ``max_spins`` spins, or its state needs more than ``memory_mb``.
+            SolverFailed: Aer died, passed the deadline or ran out of memory.
         """
-        from qiskit_solvers.backends.aer import Aer
-        from qiskit_solvers.backends.sandboxed import Sandboxed
+        from qiskit_solvers.backends.aer import sample_bytes
+        from qiskit_solvers.backends.transfer import pack_ising
 
-        self._require(ising.spins)
-        aer = Aer(memory_mb=self.memory_mb)
-        return QaoaOn(Sandboxed(aer, deadline_s=self.deadline_s, memory_mb=self.memory_mb), self)
+        self._require(cost.spins)
+        memory.require(sample_bytes(cost.spins, self.shots), self.memory_mb, "qaoa on aer")
+        if cost.spins == 0:
+            return {0: self.shots}
+        request = {
+            "ising": pack_ising(cost),
+            "gammas": schedule.gammas.tolist(),
+            "betas": schedule.betas.tolist(),
+            "shots": self.shots,
+            "seed": seed,
+        }
+        answer = sandbox.call("sample", request, deadline_s=self.deadline_s, memory_mb=self.memory_mb)
+        return {index: count for index, count in answer}  # noqa: C416 - JSON has lists
 
     def space(self, cost: Ising) -> StateSpace:
         """Return the simulator of the circuit with this cost.
@@ -146,7 +162,7 @@ class QaoaOn:
     """
 
     backend: "Backend"
-    qaoa: Qaoa = Qaoa(layers=3)
+    qaoa: Qaoa = field(default_factory=lambda: Qaoa(layers=3))
     mixer: Literal["complete", "ring", "grover"] = "complete"
 
     @property
@@ -162,19 +178,14 @@ class QaoaOn:
             SolverFailed: the backend failed.
         """
         seed = int(rng.integers(2**31))
-        if ising.spins == 0:
-            return best_first(ising, np.ones((1, 0), dtype=np.int8), 1)
         cost = circuit_cost(ising)
-        return self.measured(ising, self.counts(self.circuit(cost, self.qaoa.schedule(cost)), seed))
+        return mended(ising, self.counts(cost, self.qaoa.schedule(cost), seed), self.qaoa.strings)
 
-    def measured(self, ising: Ising, counts: "Counts") -> Spins:
-        """Return the distinct strings of some counts, mended where they break a group, best first."""
-        strings = strings_measured(counts, ising.spins)
-        return best_first(ising, repaired(ising, strings) if ising.groups else strings, self.qaoa.strings)
-
-    def counts(self, circuit: "QuantumCircuit", seed: int) -> "Counts":
+    def counts(self, cost: Ising, schedule: Schedule, seed: int) -> "Counts":
         """Return how often each string was measured; errors as for a call."""
-        return self.backend.run([circuit], shots=self.qaoa.shots, seed=seed).counts[0]
+        if cost.spins == 0:
+            return {0: self.qaoa.shots}
+        return self.backend.run([self.circuit(cost, schedule)], shots=self.qaoa.shots, seed=seed).counts[0]
 
     def circuit(self, cost: Ising, schedule: Schedule) -> "QuantumCircuit":
         """Return the circuit for a cost that ``circuit_cost`` made, without measurements."""
@@ -187,8 +198,16 @@ class QaoaOn:
         return build(cost, schedule.gammas, schedule.betas)
 
 
+def mended(ising: Ising, counts: "Counts", keep: int) -> Spins:
+    """Return the distinct strings of some counts, repaired where they break a group, best first."""
+    strings = strings_measured(counts, ising.spins)
+    return best_first(ising, repaired(ising, strings) if ising.groups else strings, keep)
+
+
 def strings_measured(counts: dict[int, int], spins: int) -> npt.NDArray[np.int8]:
     """Return the distinct strings of some counts, ``(strings, spins)``; any number of spins."""
+    if spins == 0:
+        return np.ones((1, 0), dtype=np.int8)
     width = (spins + 7) // 8
     packed = np.frombuffer(b"".join(index.to_bytes(width, "little") for index in counts), dtype=np.uint8)
     bits = np.unpackbits(packed.reshape(len(counts), width), axis=1, count=spins, bitorder="little")

@@ -1,13 +1,13 @@
 """Which strings lie near one that is already known? QAOA that starts there, on Aer or another backend."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from qiskit_solvers.ising import Ising
 from qiskit_solvers.one_hot import penalised, repaired
-from qiskit_solvers.qaoa import Qaoa, strings_measured
+from qiskit_solvers.qaoa import Qaoa, mended
 from qiskit_solvers.rqaoa import descended
 from qiskit_solvers.simulation.spaces import circuit_cost
 from qiskit_solvers.solver import Spins, best_first
@@ -37,7 +37,7 @@ class WarmStart:
     kind: Literal["warm-start"] = "warm-start"
     epsilon: float = 0.25
     start: Literal["incumbent", "descent"] = "incumbent"
-    qaoa: Qaoa = Qaoa(layers=3)
+    qaoa: Qaoa = field(default_factory=lambda: Qaoa(layers=3))
     backend: "Backend | None" = None
 
     def __post_init__(self) -> None:
@@ -59,16 +59,16 @@ class WarmStart:
             known = repaired(ising, known)
         if ising.spins == 0:
             return best_first(ising, known, 1)
+        from qiskit_solvers.backends.aer import Aer
+        from qiskit_solvers.backends.sandboxed import Sandboxed
         from qiskit_solvers.circuits.warm_start import warm_start_circuit
 
         cost = circuit_cost(ising)
         schedule = self.qaoa.schedule(cost)
-        circuit = warm_start_circuit(
-            cost, (1 - known[0]) / 2, schedule.gammas, schedule.betas, epsilon=self.epsilon
+        circuit = warm_start_circuit(cost, (1 - known[0]) / 2, schedule.gammas, schedule.betas, epsilon=self.epsilon)
+        backend = self.backend or Sandboxed(
+            Aer(memory_mb=self.qaoa.memory_mb), deadline_s=self.qaoa.deadline_s, memory_mb=self.qaoa.memory_mb
         )
-        backend = self.backend or self.qaoa.on_aer(ising).backend
         counts = backend.run([circuit], shots=self.qaoa.shots, seed=seed).counts[0]
-        strings = strings_measured(counts, ising.spins)
-        if ising.groups:
-            strings = repaired(ising, strings)
-        return best_first(ising, np.concatenate([known, strings]), self.qaoa.strings)
+        strings = np.concatenate([known, mended(ising, counts, len(counts))])
+        return best_first(ising, strings, self.qaoa.strings)

@@ -40,6 +40,7 @@ class Aer:
             circuits with a matching order of qubits lose little, a circuit with random couplings much.
         noise: errors to simulate; without, circuits run as they are where Aer knows their gates.
         qubits: with a fake device, the physical qubit of each qubit; empty leaves the choice to the transpiler.
+        fusion: let Aer join neighbouring gates before it runs them.
         threads: of one circuit. More than one helps from 18 qubits on, on a quiet machine only.
         memory_mb: largest run, MiB.
 
@@ -53,6 +54,7 @@ class Aer:
     bond_dimension: int = 64
     noise: Noise | None = None
     qubits: tuple[int, ...] = ()
+    fusion: bool = True
     threads: int = 1
     memory_mb: int = 1024
 
@@ -93,10 +95,10 @@ class Aer:
 def sample(
     ising: Ising, gammas: Sequence[float], betas: Sequence[float], *, shots: int, seed: int, memory_mb: int
 ) -> Counts:
-    """Run the QAOA circuit with the transverse mixer on Aer's statevector method.
+    """Run a model's QAOA circuit in the form that Aer runs fastest; nothing is transpiled.
 
     Args:
-        ising: the cost.
+        ising: the cost; with groups the mixer is the complete one.
         gammas: cost angles, one per layer.
         betas: mixer angles, one per layer.
         shots: number of measurements.
@@ -107,10 +109,16 @@ def sample(
         MemoryError: the state, or what Aer needs beside it, does not fit.
         RuntimeError: Aer reports another failure, with its reason.
     """
-    from qiskit_solvers.circuits.transverse import transverse_circuit
+    from qiskit_solvers.circuits.aer_form import complete_for_aer, transverse_for_aer
 
-    batch = Batch(transverse_circuit(ising, gammas, betas))
-    return _run(Aer(memory_mb=memory_mb), (batch,), shots, seed).counts[0]
+    build = complete_for_aer if ising.groups else transverse_for_aer
+    aer = Aer(memory_mb=memory_mb, fusion=bool(ising.groups))  # its diagonals are as wide as pays already
+    return _run(aer, (Batch(build(ising, gammas, betas)),), shots, seed).counts[0]
+
+
+def sample_bytes(qubits: int, shots: int) -> int:
+    """Return what :func:`sample` takes for its state and its counts; the circuit comes on top."""
+    return memory.statevector_bytes(qubits) + memory.samples_bytes(qubits, shots) + memory.counts_bytes(qubits, shots)
 
 
 def state(ising: Ising, gammas: Sequence[float], betas: Sequence[float]) -> npt.NDArray[np.complex128]:
@@ -185,7 +193,11 @@ def _bytes_needed(aer: Aer, sized: Sequence[tuple[int, Batch]], shots: int) -> i
             state = memory.density_matrix_bytes(qubits, aer.precision)
         else:
             state = memory.statevector_bytes(qubits, aer.precision)
-        fused = memory.fusion_bytes(len(batch.circuit.data)) if not product and qubits > _FUSE_ABOVE_QUBITS else 0
+        fused = (
+            memory.fusion_bytes(len(batch.circuit.data))
+            if aer.fusion and not product and qubits > _FUSE_ABOVE_QUBITS
+            else 0
+        )
         passing.append(state + fused + memory.samples_bytes(qubits, shots, matrix_product_state=product))
         kept += memory.gates_bytes(len(batch.circuit.data)) + batch.sets * memory.counts_bytes(qubits, shots)
     return max(passing) + kept
@@ -218,6 +230,7 @@ def _simulator(aer: Aer, method: Method) -> Any:
         noise_model=None if aer.noise is None else noise_model(aer.noise),
         max_parallel_threads=aer.threads,  # spinning OpenMP barriers collapse on a busy machine
         max_memory_mb=aer.memory_mb,  # the default is the host's whole memory, whatever the container may use
+        fusion_enable=aer.fusion,
         fusion_max_qubit=_FUSED_QUBITS,
         fusion_threshold=_FUSE_ABOVE_QUBITS,
         matrix_product_state_max_bond_dimension=aer.bond_dimension,

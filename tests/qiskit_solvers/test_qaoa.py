@@ -64,8 +64,7 @@ def test_samples_follow_the_circuits_probabilities(ising: Ising, on: Literal["ae
     expected = shots * chances(ising, qaoa)
     if on == "aer":
         cost = circuit_cost(ising)
-        runner = QaoaOn(Aer(), qaoa)
-        counts = runner.counts(runner.circuit(cost, qaoa.schedule(cost)), 9)
+        counts = qaoa.counts(cost, qaoa.schedule(cost), seed=9)
         strings, seen = strings_measured(counts, ising.spins), np.array(list(counts.values()))
     else:
         numbers, seen = np.unique(drawn(expected, shots, np.random.default_rng(9)), return_counts=True)
@@ -127,7 +126,7 @@ def test_noise_breaks_groups_and_repair_mends_them():
     ising = assignment(3, 3, np.random.default_rng(4))
     noisy = QaoaOn(Aer(noise=GateNoise(two_qubit=0.05)), Qaoa(layers=1), mixer="ring")
     cost = circuit_cost(ising)
-    counts = noisy.counts(noisy.circuit(cost, noisy.qaoa.schedule(cost)), 1)
+    counts = noisy.counts(cost, noisy.qaoa.schedule(cost), seed=1)
     measured = strings_measured(counts, 9)
     assert not np.all((measured.reshape(-1, 3, 3) == -1).sum(axis=2) == 1)
     strings = noisy(ising, np.random.default_rng(1))
