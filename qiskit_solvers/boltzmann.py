@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from qiskit_solvers.conflicts import ease_conflicts
 from qiskit_solvers.errors import SolverFailed, TooLarge
@@ -92,8 +91,8 @@ class Boltzmann:
         """
         # strings are judged by the model itself, so the offset, which may dwarf all else, can go
         cost = standardised(replace(ising, offset=0.0)).ising
-        if not (ising.groups or sparse.issparse(ising.J)):
-            cost = standardised(replace(ease_conflicts(cost), offset=0.0)).ising
+        if not ising.groups and 64 * ising.spins**2 <= self.max_bytes:  # easing takes eight dense matrices or so
+            cost = standardised(replace(ease_conflicts(Ising(cost.h, cost.couplings)), offset=0.0)).ising
         return best_first(ising, self.drawn(cost, rng), self.strings)
 
     def drawn(self, ising: Ising, rng: np.random.Generator) -> npt.NDArray[np.int8]:
