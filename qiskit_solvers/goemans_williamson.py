@@ -56,7 +56,7 @@ class GoemansWilliamson:
         ValueError: a count is below 1, or the tolerance is not positive.
     """
 
-    kind: Literal["goemans_williamson"] = "goemans_williamson"
+    kind: Literal["goemans-williamson"] = "goemans-williamson"
     rounds: int = 512
     sweeps: int = 300
     tolerance: float = 1e-5
@@ -76,7 +76,7 @@ class GoemansWilliamson:
             TooLarge: the model has more than ``max_spins`` spins.
         """
         if ising.spins > self.max_spins:
-            raise TooLarge(f"goemans_williamson: expected at most {self.max_spins} spins, got {ising.spins}")
+            raise TooLarge(f"goemans-williamson: expected at most {self.max_spins} spins, got {ising.spins}")
         free = one_hot.penalised(ising) if ising.groups else ising
         vectors = _settled(_unit_matrix(free)[0], rng, self.sweeps, self.tolerance)
         found = rounded(vectors, self.rounds, rng)

@@ -40,7 +40,7 @@ class PathIntegral:
         ValueError: a count is below 1, or a schedule's end is not a finite number in its range.
     """
 
-    kind: Literal["path_integral"] = "path_integral"
+    kind: Literal["path-integral"] = "path-integral"
     sweeps: int = 100
     reads: int = 32
     inverse_temperature: float = 32.0

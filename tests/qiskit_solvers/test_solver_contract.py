@@ -139,7 +139,11 @@ def test_unusual_models_have_an_optimum_too(solver: Solver, ising: Ising):
     assert energies(ising, strings)[0] == pytest.approx(qiskit_solvers.diagonal(ising).min())
 
 
-@pytest.mark.parametrize("solver", [Exact(max_spins=5), Qaoa(max_spins=5)], ids=lambda solver: solver.kind)
+@pytest.mark.parametrize(
+    "solver",
+    [Exact(max_spins=5), Qaoa(max_spins=5), Rqaoa(max_spins=5), GoemansWilliamson(max_spins=5)],
+    ids=lambda solver: solver.kind,
+)
 def test_a_model_above_the_limit_is_refused_with_both_numbers(solver: Solver):
     with pytest.raises(TooLarge, match="at most 5 spins, got 6"):
         solver(model(6), np.random.default_rng(0))
@@ -147,7 +151,7 @@ def test_a_model_above_the_limit_is_refused_with_both_numbers(solver: Solver):
 
 @pytest.mark.parametrize("options", [{"strings": 0}, {"strings": 3}])
 def test_no_more_strings_than_asked_for(options: dict[str, int]):
-    for kind in (Exact, Anneal, Qaoa):
+    for kind in (Exact, Anneal, Boltzmann, GoemansWilliamson, PathIntegral, Qaoa, QuantumAnneal, Rqaoa):
         if options["strings"] == 0:
             with pytest.raises(ValueError, match="at least 1"):
                 kind(**options)
