@@ -74,7 +74,8 @@ def one_hot_rows(*, models: int, penalties: int, largest: bool) -> list[Row]:
 
 
 def _row(method: str, size: str, models: list[Ising], solve: Callable[[Ising], float]) -> Row:
-    solve(models[0])  # compiled and warm
+    if len(models) > 1:
+        solve(models[0])  # compiled and warm; a single model is one of those that take seconds
     chances, times = [], []
     for model in models:
         began = time.process_time()

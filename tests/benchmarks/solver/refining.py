@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -185,7 +185,7 @@ def _sentence(walks: Sequence[Walk]) -> str:
     shares = closed(walks)
     names = list(dict.fromkeys(walk.method for walk in walks))
     overall = {
-        name: median([share for (_, method), seen in shares.items() if method == name for share in seen] or [math.nan])
+        name: fmean([share for (_, method), seen in shares.items() if method == name for share in seen] or [math.nan])
         for name in names
     }
     ranked = sorted((name for name in names if not math.isnan(overall[name])), key=lambda name: -overall[name])
@@ -196,7 +196,7 @@ def _sentence(walks: Sequence[Walk]) -> str:
     best = max(deepest, key=lambda name: overall[name])
     duels = ", ".join(f"{_beats(walks, best, other)} against {other}" for other in (UNIFORM, ANNEAL, EXACT, NATIVE))
     return (
-        f"Of the gap to the best known cost, each closed (median over problems and seeds): {order}. "
+        f"Of the gap to the best known cost, each closed (mean over problems and seeds): {order}. "
         f"The best QAOA, {best}, won-lost {duels}."
     )
 
