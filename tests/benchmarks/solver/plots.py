@@ -24,7 +24,9 @@ def plot_speed(cells: Sequence[Cell], folder: Path) -> None:
     """Draw the time of one energy by size, for the deepest circuit of each problem."""
     layers = max(cell.layers for cell in cells)
     problems = list(dict.fromkeys(cell.problem for cell in cells))
-    figure, axes = plt.subplots(1, len(problems), figsize=(6 * len(problems), 6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(problems), figsize=(6 * len(problems), 6), sharey=True, squeeze=False, layout="constrained"
+    )
     styles = [(line, mark) for line in ("-", "--", ":") for mark in "osv^Dx"]
     for axis, problem in zip(axes[0], problems, strict=True):
         chosen = [cell for cell in cells if cell.problem == problem and cell.layers == layers]
@@ -34,6 +36,7 @@ def plot_speed(cells: Sequence[Cell], folder: Path) -> None:
                 line, mark = styles[number % len(styles)]
                 axis.plot(*zip(*points, strict=True), line, marker=mark, label=peer)
         axis.set(title=f"{problem}, p={layers}", xlabel="spins", ylabel="ms for one energy", yscale="log")
+        axis.set_xticks(sorted({cell.spins for cell in chosen}))
         axis.grid(visible=True, which="both", alpha=0.2)
     axes[0][-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _save(figure, folder, "speed")
@@ -64,7 +67,9 @@ def plot_refinement(result: Refinement, folder: Path) -> None:
     problems, methods = (list(dict.fromkeys(getattr(walk, key) for walk in walks)) for key in ("problem", "method"))
     columns = min(3, len(problems))
     lines = -(-len(problems) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(4.5 * columns, 3.5 * lines), squeeze=False)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(4.5 * columns, 3.5 * lines), squeeze=False, layout="constrained"
+    )
     for axis, problem in zip(axes.flat, problems, strict=False):
         for method in methods:
             runs = [walk for walk in walks if walk.problem == problem and walk.method == method]
