@@ -57,9 +57,10 @@ def pack_backend(backend: Any) -> dict[str, Any]:
     Raises:
         ValueError: the backend is of no kind that another process knows.
     """
-    if backend.kind not in _BACKENDS.keys() | _ANNEALING_BACKENDS.keys():
-        known = ", ".join(sorted([*_BACKENDS, *_ANNEALING_BACKENDS]))
-        raise ValueError(f"backend: expected one of {known}, got {backend.kind}")
+    known = _BACKENDS | _ANNEALING_BACKENDS
+    if known.get(backend.kind, ("", ""))[1] != type(backend).__name__:
+        names = ", ".join(sorted(name for _, name in known.values()))
+        raise ValueError(f"backend: expected one of {names}, got {type(backend).__name__} of kind {backend.kind}")
     return {name: value for name, value in dataclasses.asdict(backend).items() if name != "secret"}
 
 
@@ -123,7 +124,7 @@ def pack_reads(reads: Reads) -> dict[str, Any]:
 def unpack_reads(packed: Mapping[str, Any]) -> Reads:
     """Return what :func:`pack_reads` packed."""
     return Reads(
-        np.array(packed["strings"], dtype=np.int8).reshape(-1, packed["spins"]),
+        np.array(packed["strings"], dtype=np.int8).reshape(len(packed["strings"]), packed["spins"]),
         np.array(packed["energies"], dtype=np.float64),
         np.array(packed["counts"], dtype=np.int64),
         _figures(packed["figures"]),

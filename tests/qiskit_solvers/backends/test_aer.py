@@ -6,9 +6,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.circuit.library import XXPlusYYGate
 from qiskit.quantum_info import Statevector
+from qiskit_aer import AerSimulator
 from qiskit_aer.library import SetDensityMatrix
 
 from qiskit_solvers import Ising, SolverFailed, TooLarge
+from qiskit_solvers.backends import aer
 from qiskit_solvers.backends.aer import Aer, sample, state
 from qiskit_solvers.backends.protocol import Batch, Counts
 from qiskit_solvers.circuits.transverse import transverse_ansatz, transverse_circuit
@@ -73,6 +75,11 @@ def test_gates_that_aer_does_not_know_are_translated():
     circuit.append(XXPlusYYGate(1.1, 0.4), [0, 1])
     (counts,) = Aer().run([circuit], shots=20_000, seed=2).counts
     assert distance(counts, Statevector(circuit).probabilities()) < 3.0
+
+
+@pytest.mark.parametrize("method", ["statevector", "density_matrix", "matrix_product_state"])
+def test_the_gates_that_need_no_translation_are_those_of_every_method(method: str):
+    assert AerSimulator(method=method).target.operation_names >= aer._WELL_KNOWN_GATES
 
 
 def test_the_same_seed_gives_the_same_counts_and_another_gives_others():

@@ -161,8 +161,10 @@ class Homemade:
 
 
 def test_backends_that_no_child_knows_are_refused():
-    with pytest.raises(ValueError, match="expected one of aer, dwave, google, ibm, got homemade"):
+    with pytest.raises(ValueError, match="expected one of Aer, DWave, Google, Ibm, got Homemade of kind homemade"):
         Sandboxed(Homemade())
+    with pytest.raises(ValueError, match="got Sandboxed of kind aer"):
+        Sandboxed(BOXED)
 
 
 @pytest.mark.parametrize("backend", [Ibm(), Ibm(secret={}.get)], ids=["environment", "getter"])
