@@ -113,6 +113,8 @@ def solved(
     """
     marks = [clock()]
     chances = None
+    if isinstance(solver, Qaoa):
+        solver.require(ising)
     if isinstance(solver, Qaoa) and solver.on == "simulator":
         cost = circuit_cost(ising)
         space = solver.space(cost)

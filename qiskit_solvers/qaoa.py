@@ -80,6 +80,7 @@ class Qaoa:
             TooLarge: the model has more than ``max_spins`` spins, or needs more than ``memory_mb``.
             SolverFailed: Aer died, passed the deadline or ran out of memory.
         """
+        self.require(ising)
         cost = circuit_cost(ising)
         if self.on == "aer":
             seed = int(rng.integers(2**31))
@@ -93,13 +94,12 @@ class Qaoa:
         The circuit is built there, in the form that Aer runs fastest.
 
         Raises:
-            TooLarge: the model has more than ``max_spins`` spins, or its state needs more than ``memory_mb``.
+            TooLarge: the state needs more than ``memory_mb``.
             SolverFailed: Aer died, passed the deadline or ran out of memory.
         """
         from qiskit_solvers.backends.aer import sample_bytes
         from qiskit_solvers.backends.transfer import pack_ising
 
-        self._require(cost.spins)
         memory.require(sample_bytes(cost.spins, self.shots), self.memory_mb, "qaoa on aer")
         if cost.spins == 0:
             return {0: self.shots}
@@ -117,9 +117,8 @@ class Qaoa:
         """Return the simulator of the circuit with this cost.
 
         Raises:
-            TooLarge: the model has more than ``max_spins`` spins, or needs more than ``memory_mb``.
+            TooLarge: it needs more than ``memory_mb``.
         """
-        self._require(sum(math.log2(factor.levels) for factor in factors(cost)))
         return space_of(cost, max_bytes=self.memory_mb << 20)
 
     def probabilities(self, space: StateSpace, schedule: Schedule) -> Floats:
@@ -143,7 +142,15 @@ class Qaoa:
             return start
         return optimised(space_of(cost, max_bytes=self.memory_mb << 20), start, Cvar(self.tail)).schedule
 
-    def _require(self, spins: float) -> None:
+    def require(self, ising: Ising) -> None:
+        """Refuse a model with more than ``max_spins`` spins; on the simulator, groups count by their strings.
+
+        Raises:
+            TooLarge: it has more.
+        """
+        spins = float(ising.spins)
+        if self.on == "simulator":
+            spins = sum(math.log2(factor.levels) for factor in factors(ising))
         if spins > self.max_spins:
             raise TooLarge(f"qaoa: expected at most {self.max_spins} spins, got {spins:g}")
 

@@ -22,19 +22,16 @@ No pace wins everywhere, and none by much; the linear one, which looks at nothin
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
 from qiskit_solvers.angles.schedule import Schedule, midpoints
-from qiskit_solvers.conflicts import ease_conflicts
-from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.ising import Floats, Ising
-from qiskit_solvers.reduce import standardised
-from qiskit_solvers.simulation.full import FullSpace, needed_bytes
+from qiskit_solvers.simulation.sampling import drawn
 from qiskit_solvers.simulation.space import StateSpace
-from qiskit_solvers.simulation.subspace import Subspace
+from qiskit_solvers.simulation.spaces import circuit_cost, space_of
 from qiskit_solvers.solver import Spins, best_first
 
 Watch = Callable[[Floats], float]
@@ -248,12 +245,10 @@ class QuantumAnneal:
         Raises:
             TooLarge: the state needs more than ``max_bytes``; nothing has been allocated.
         """
-        space = circuit_space(ising, max_bytes=self.max_bytes)
+        space = space_of(circuit_cost(ising), max_bytes=self.max_bytes)
         schedule = self.schedule(space)
-        cumulative = np.cumsum(space.probabilities(schedule.gammas, schedule.betas))
-        drawn = np.searchsorted(cumulative, rng.random(self.shots) * cumulative[-1], side="right")
-        indices = np.unique(np.minimum(drawn, space.size - 1)).astype(np.int64)
-        return best_first(ising, space.strings(indices), self.strings)
+        indices = drawn(space.probabilities(schedule.gammas, schedule.betas), self.shots, rng)
+        return best_first(ising, space.strings(np.unique(indices)), self.strings)
 
     def schedule(self, space: StateSpace) -> Schedule:
         """Return the angles of the circuit for a standardised cost (deviation 1 over ``space``)."""
@@ -271,19 +266,3 @@ class QuantumAnneal:
         if self.order == 2:
             gammas = (gammas + np.concatenate([np.zeros(1), gammas])[: gammas.size]) / 2.0
         return Schedule(np.asarray(gammas), np.asarray(betas))
-
-
-def circuit_space(ising: Ising, *, max_bytes: int) -> StateSpace:
-    """Return the simulator of the circuit that stands for a model: conflicts eased, the cost standardised.
-
-    Raises:
-        TooLarge: it needs more than ``max_bytes``; nothing has been allocated.
-    """
-    # strings are judged by the model itself, so the offset, which may dwarf all else, can go
-    if ising.groups:
-        return Subspace(standardised(replace(ising, offset=0.0)).ising, max_bytes=max_bytes)
-    needed = needed_bytes(ising.spins, "double")
-    if needed > max_bytes:
-        raise TooLarge(f"quantum anneal: expected at most {max_bytes} bytes, {ising.spins} spins need {needed}")
-    dense = standardised(Ising(ising.h, ising.couplings)).ising
-    return FullSpace(standardised(ease_conflicts(dense)).ising, max_bytes=max_bytes)

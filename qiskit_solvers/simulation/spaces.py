@@ -20,8 +20,7 @@ def circuit_cost(ising: Ising) -> Ising:
     bare = standardised(replace(ising, offset=0.0)).ising
     if ising.groups:
         return bare
-    dense = replace(bare, J=bare.couplings)
-    return replace(standardised(replace(ease_conflicts(dense), offset=0.0)).ising, groups=ising.groups)
+    return standardised(replace(ease_conflicts(bare), offset=0.0)).ising
 
 
 def space_of(ising: Ising, *, precision: Precision = "double", max_bytes: int = 1 << 31) -> StateSpace:

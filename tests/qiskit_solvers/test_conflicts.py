@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from qiskit_solvers import Ising, Qaoa, diagonal, ease_conflicts
 from qiskit_solvers.simulation.spaces import circuit_cost, space_of
@@ -40,6 +41,15 @@ def test_a_model_without_conflicts_is_unchanged():
     eased = ease_conflicts(ising)
     assert np.array_equal(eased.h, ising.h)
     assert np.array_equal(eased.J, ising.J)
+
+
+def test_sparse_models_stay_sparse_and_ease_alike():
+    ising = moves_with_conflicts(6, np.random.default_rng(1))
+    thin = ease_conflicts(Ising(ising.h, sparse.csr_array(ising.J), ising.offset))
+    eased = ease_conflicts(ising)
+    assert sparse.issparse(thin.J)
+    np.testing.assert_array_equal(thin.couplings, eased.J)
+    np.testing.assert_array_equal(thin.h, eased.h)
 
 
 def test_the_ramp_finds_the_optimum_of_conflicting_moves():

@@ -14,8 +14,8 @@ from qiskit_solvers.quantum_anneal import (
     LocalAnnealing,
     Pace,
     QuantumAnneal,
-    circuit_space,
 )
+from qiskit_solvers.simulation.spaces import circuit_cost, space_of
 
 PACES = [LinearAnnealing(), ExponentialAnnealing(), AdaptiveAnnealing(), LocalAnnealing()]
 MEMORY = 1 << 26
@@ -104,7 +104,7 @@ def test_one_slice_is_enough_for_every_pace():
 
 
 def test_angles_are_the_time_of_a_slice_shared_by_cost_and_mixer():
-    space = circuit_space(model(3), max_bytes=MEMORY)
+    space = space_of(circuit_cost(model(3)), max_bytes=MEMORY)
     first = QuantumAnneal(pace=LinearAnnealing(4, 8.0), field=0.5).schedule(space)
     np.testing.assert_allclose(first.gammas, [0.25, 0.75, 1.25, 1.75])
     np.testing.assert_allclose(first.betas, [0.875, 0.625, 0.375, 0.125])
@@ -123,7 +123,7 @@ def continuous(space_costs: np.ndarray, spins: int, time: float, field: float) -
 
 
 def test_finer_slices_follow_the_continuous_anneal_and_the_second_order_does_so_sooner():
-    space = circuit_space(model(3, seed=2), max_bytes=MEMORY)
+    space = space_of(circuit_cost(model(3, seed=2)), max_bytes=MEMORY)
     exact = continuous(space.costs, 3, 8.0, 0.6)
     errors = {}
     for order in (1, 2):
@@ -140,7 +140,7 @@ def test_finer_slices_follow_the_continuous_anneal_and_the_second_order_does_so_
 def test_a_slower_anneal_is_likelier_to_end_in_the_optimum():
     """The adiabatic theorem, at equal time per slice."""
     ising = model(8, seed=3)
-    space, best = circuit_space(ising, max_bytes=MEMORY), int(np.argmin(diagonal(ising)))
+    space, best = space_of(circuit_cost(ising), max_bytes=MEMORY), int(np.argmin(diagonal(ising)))
     chances = []
     for steps in (5, 20, 80, 320):
         angles = QuantumAnneal(pace=LinearAnnealing(steps, 2.0 * steps)).schedule(space)
@@ -153,7 +153,7 @@ def test_every_pace_beats_chance_by_far(pace: Pace):
     chances = []
     for seed in range(5):
         ising = model(10, seed)
-        space = circuit_space(ising, max_bytes=MEMORY)
+        space = space_of(circuit_cost(ising), max_bytes=MEMORY)
         angles = QuantumAnneal(pace=pace).schedule(space)
         chances.append(space.probabilities(angles.gammas, angles.betas)[np.argmin(diagonal(ising))])
     assert np.median(chances) > 200 / 2**10
@@ -174,7 +174,7 @@ def test_groups_keep_to_feasible_strings_and_find_the_best_of_them(pace: Pace):
     ising = model(12, seed=4, groups=((0, 5, 2), (3, 1), (7, 8, 9, 10)))
     strings = QuantumAnneal(pace=pace)(ising, np.random.default_rng(2))
     assert feasible(ising, strings).all()
-    space = circuit_space(ising, max_bytes=MEMORY)
+    space = space_of(circuit_cost(ising), max_bytes=MEMORY)
     every = space.strings(np.arange(space.size))
     assert energies(ising, strings)[0] == pytest.approx(energies(ising, every).min())
 
@@ -192,7 +192,7 @@ def test_samples_follow_the_state():
     """A coin of two spins: the single shot of many seeds, against the probabilities."""
     ising = Ising(np.array([0.3, -0.1]), np.array([[0.0, 0.2], [0.0, 0.0]]))
     solver = QuantumAnneal(pace=LinearAnnealing(2, 2.0), shots=1)
-    space = circuit_space(ising, max_bytes=MEMORY)
+    space = space_of(circuit_cost(ising), max_bytes=MEMORY)
     angles = solver.schedule(space)
     rng = np.random.default_rng(11)
     shots = [solver(ising, rng)[0] for _ in range(500)]
@@ -216,7 +216,7 @@ def test_unusual_models_have_an_optimum_too(pace: Pace, ising: Ising):
 
 
 def test_what_does_not_fit_is_refused_before_it_is_built():
-    with pytest.raises(TooLarge, match="60 spins need"):
+    with pytest.raises(TooLarge, match="state of 60 spins"):
         QuantumAnneal()(model(60), np.random.default_rng(0))
     grouped = model(60, groups=tuple((2 * i, 2 * i + 1) for i in range(30)))
     with pytest.raises(TooLarge):
