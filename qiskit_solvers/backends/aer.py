@@ -24,11 +24,10 @@ Method = Literal["statevector", "density_matrix", "matrix_product_state"]
 # circuits/cost.py orders gates so that neighbours act on two groups of 3 qubits, which Aer fuses into one pass
 _FUSED_QUBITS = 6
 _FUSE_ABOVE_QUBITS = 12  # up to here fusing costs more than it saves; at 14 it saves 1.5 x, at 18 3.8 x
+_ONE_QUBIT_GATES = ("h", "x", "y", "z", "s", "sdg", "t", "tdg", "sx", "sxdg", "rx", "ry", "rz", "p", "u")
+_WIDER_GATES = ("cx", "cy", "cz", "cp", "swap", "rzz", "rxx", "ryy", "ccx", "unitary")
 # what every method runs as it is; other gates may load the translator
-_WELL_KNOWN_GATES = frozenset(
-    ("h", "x", "y", "z", "s", "sdg", "t", "tdg", "sx", "sxdg", "rx", "ry", "rz", "p", "u", "cx", "cy", "cz", "cp")
-    + ("swap", "rzz", "rxx", "ryy", "ccx", "unitary", "measure", "reset")
-)
+_WELL_KNOWN_GATES = frozenset((*_ONE_QUBIT_GATES, *_WIDER_GATES, "measure", "reset"))
 _TRANSLATOR_BYTES = 64 << 20  # of addresses, once in a process: Qiskit's transpiler with its plug-ins
 _FAKE_DEVICE_BYTES = 384 << 20  # likewise, with the largest fake devices
 _DENSITY_QUBITS = 9  # up to here the whole density matrix costs less than a state per noisy shot
