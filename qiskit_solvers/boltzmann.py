@@ -6,17 +6,16 @@ is one system of ``k`` levels, whose X is ``(2 / k) (J_k - I)``, J_k the all-one
 ``k = 2``. So only feasible strings occur.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from qiskit_solvers.conflicts import ease_conflicts
 from qiskit_solvers.errors import SolverFailed, TooLarge
 from qiskit_solvers.ising import Floats, Ising
 from qiskit_solvers.one_hot import factors
-from qiskit_solvers.reduce import standardised
+from qiskit_solvers.simulation.spaces import circuit_cost
 from qiskit_solvers.simulation.subspace import Subspace
 from qiskit_solvers.solver import Spins, best_first
 
@@ -89,11 +88,7 @@ class Boltzmann:
         Raises:
             TooLarge: the model does not fit the method, or ``max_bytes``.
         """
-        # strings are judged by the model itself, so the offset, which may dwarf all else, can go
-        cost = standardised(replace(ising, offset=0.0)).ising
-        if not ising.groups and 64 * ising.spins**2 <= self.max_bytes:  # easing takes eight dense matrices or so
-            cost = standardised(replace(ease_conflicts(Ising(cost.h, cost.couplings)), offset=0.0)).ising
-        return best_first(ising, self.drawn(cost, rng), self.strings)
+        return best_first(ising, self.drawn(circuit_cost(ising), rng), self.strings)
 
     def drawn(self, ising: Ising, rng: np.random.Generator) -> npt.NDArray[np.int8]:
         """Return all samples, ``(samples, spins)``, in no order; the model is taken as it is, in units of its energy.
