@@ -18,8 +18,8 @@ from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.ising import Floats, Indices, Ising
 from qiskit_solvers.one_hot import factors, strings_from_choices, tables
 from qiskit_solvers.simulation import subspace_kernels as kernels
+from qiskit_solvers.simulation.layout import Layout, bytes_used, laid_out
 from qiskit_solvers.simulation.space import Amplitudes, Slope
-from qiskit_solvers.simulation.subspace_kernels import Layout
 
 Mixer = Literal["complete", "grover"]
 Precision = Literal["double", "single"]
@@ -37,7 +37,7 @@ def bytes_needed(ising: Ising, precision: Precision = "double") -> int:
     """
     width = 8 if precision == "double" else 4
     sizes = [factor.levels for factor in factors(ising)] or [1]
-    held = math.prod(sizes) * (8 + 4 * width) + kernels.bytes_used(sizes, width)
+    held = math.prod(sizes) * (8 + 4 * width) + bytes_used(sizes, width)
     return max(held, _BUILD * sum(sizes) ** 2)
 
 
@@ -77,9 +77,9 @@ class Subspace:
             raise TooLarge(f"subspace: {needed} bytes needed, {self.max_bytes} allowed")
         known = tables(self.ising)
         if known.singles.size:
-            layout = kernels.layout(known.starts, known.constant, known.singles, known.pairs)
+            layout = laid_out(known.starts, known.constant, known.singles, known.pairs)
         else:  # no spins: one factor of one level
-            layout = kernels.layout(np.arange(2), known.constant, np.zeros(1), np.zeros((1, 1)))
+            layout = laid_out(np.arange(2), known.constant, np.zeros(1), np.zeros((1, 1)))
         costs, seen = np.empty(layout.strides[-1]), np.empty(layout.strides[-2])
         kernels.write_costs(layout, seen, costs)
         object.__setattr__(self, "layout", layout)

@@ -14,105 +14,19 @@ energy is split such that level 0 of every factor has none.
 Offsets are unsigned: a signed index may be negative, and the compiler gives up its vector instructions for that.
 """
 
-import itertools
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from qiskit_solvers.simulation.layout import CHUNK, Floats, Layout
+
 Reals = npt.NDArray[Any]
 """float64 or float32, as the state has it."""
 
 _FAST = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
-_BLOCK = 4096  # strings of a block at most: both parts, their transpose and their phases fit into the second cache
-_LEAST = 64  # strings of a block at least, or too much time goes into the odometer
-_ROWS = 512  # rows of a strip
-_WIDTH = 64  # numbers of a row: whole cache lines, and loops that are worth their start
-_CHUNK = 256  # levels' sums that are held at a time
 _U = np.uint64
-
-
-class Layout(NamedTuple):
-    """Where the levels of each factor stand, and which factors go together."""
-
-    sizes: Ints  # (factors,)
-    strides: Ints  # (factors + 1,) the last is the number of strings
-    starts: Ints  # (factors + 1,) first level of each factor
-    cuts: Ints  # (passes + 1,) factors cuts[i] .. cuts[i + 1] - 1 are mixed together, those of pass 0 in blocks
-    turned: int  # factors 0 .. turned - 1 are mixed in the transpose of a block
-    width: int  # numbers of a row of a strip, at most
-    widest: int  # numbers of the largest block or strip
-    constant: float  # energy of string 0
-    singles: Floats  # (levels,) 0 at level 0 of each factor
-    pairs: Floats  # (levels, levels) [later factor, earlier factor], 0 where either is at level 0
-
-
-def passes(sizes: list[int]) -> list[int]:
-    """Return the cuts of :class:`Layout` for factors of these sizes, at least one."""
-    cuts, rows = [0], 1
-    for f, k in enumerate(sizes):
-        first = len(cuts) == 1
-        if rows * k > (_BLOCK if first else _ROWS) and rows >= (_LEAST if first else 2):
-            cuts.append(f)
-            rows = 1
-        rows *= k
-    return [*cuts, len(sizes)]
-
-
-def widest(sizes: list[int]) -> int:
-    """Return how many numbers the largest block or strip has."""
-    cuts = passes(sizes)
-    block = math.prod(sizes[: cuts[1]])
-    return max([block, *(min(block, _WIDTH) * math.prod(sizes[a:b]) for a, b in itertools.pairwise(cuts[1:]))])
-
-
-def bytes_used(sizes: list[int], width: int) -> int:
-    """Return the bytes of a layout, of the sines and of the room to mix two states of ``width`` bytes a number."""
-    levels, factors, block = sum(sizes), len(sizes), math.prod(sizes[: passes(sizes)[1]])
-    table = levels * levels + levels + 3 * (factors + 1) + factors
-    sines = (factors + 1) * levels + levels * levels + (factors + 1) + 2 * block + factors
-    return 8 * (table + 2 * sines) + 4 * width * (widest(sizes) + _CHUNK)
-
-
-def layout(starts: Ints, constant: float, singles: Floats, pairs: Floats) -> Layout:
-    """Return the layout of at least one factor.
-
-    Args:
-        starts: factor f has levels ``starts[f] .. starts[f + 1] - 1``.
-        constant: in energy.
-        singles: ``(levels,)``.
-        pairs: ``(levels, levels)``, factors [earlier, later], zero elsewhere.
-    """
-    sizes = np.diff(starts)
-    cuts = passes(sizes.tolist())
-    strides = np.cumprod([1, *sizes.tolist()], dtype=np.int64)
-    zero = starts[:-1]
-    own = np.repeat(zero, sizes)  # level 0 of each level's factor
-    both = pairs + pairs.T
-    seen = both[:, zero].sum(axis=1)  # by a level, when all others are at their level 0
-    split = both - both[own] - both[:, own] + both[np.ix_(own, own)]
-    return Layout(
-        sizes=sizes,
-        strides=strides,
-        starts=starts,
-        cuts=np.array(cuts, dtype=np.int64),
-        turned=min(range(cuts[1]), key=lambda turned: _effort(strides[: cuts[1] + 1], turned)),
-        width=_WIDTH,
-        widest=widest(sizes.tolist()),
-        constant=float(constant + singles[zero].sum() + seen[zero].sum() / 2),
-        singles=singles - singles[own] + seen - seen[own],
-        pairs=np.where(own[:, None] > own, split, 0.0),
-    )
-
-
-def _effort(strides: Ints, turned: int) -> float:
-    """Return about how many ns a number it takes to mix a block, by the lengths of the loops."""
-    runs = strides[:-1] * np.where(np.arange(strides.size - 1) < turned, strides[-1] // strides[turned], 1)
-    return float((1 + 24 / runs).sum()) + 2 * (turned > 0)
 
 
 @njit(**_FAST)
@@ -190,7 +104,7 @@ class Room(NamedTuple):
     """Where numbers are mixed, in the precision of the state."""
 
     work: Reals  # (parts, widest)
-    sums: Reals  # (parts, _CHUNK)
+    sums: Reals  # (parts, CHUNK)
 
 
 def phases(at: Layout) -> Phases:
@@ -209,7 +123,7 @@ def phases(at: Layout) -> Phases:
 def room(at: Layout, psi: Reals) -> Room:
     """Return room to mix states ``psi``, ``(parts, size)``."""
     parts = psi.shape[0]
-    return Room(np.empty((parts, at.widest), psi.dtype), np.empty((parts, _CHUNK), psi.dtype))
+    return Room(np.empty((parts, at.widest), psi.dtype), np.empty((parts, CHUNK), psi.dtype))
 
 
 @njit(**_FAST)
@@ -317,8 +231,8 @@ def _mix(psi: Reals, at: int, count: int, k: int, stride: int, c: Floats, sums: 
         return 0.0
     overlap = 0.0
     for base in range(at, at + count, k * stride):
-        for start in range(base, base + stride, _CHUNK):
-            width = min(_CHUNK, base + stride - start)
+        for start in range(base, base + stride, CHUNK):
+            width = min(CHUNK, base + stride - start)
             for row in range(0, psi.shape[0], 2):
                 _sums(psi[row], psi[row + 1], start, k, stride, sums[row], sums[row + 1], width)
             if psi.shape[0] == 4:
