@@ -47,10 +47,7 @@ def window_rows(*, windows: int, deep: bool) -> list[Row]:
     depths = (3, 5, 20) if deep else (3, 5)
     solvers: dict[str, Solver] = {
         **{f"simulator, p={p}": Qaoa(layers=p, on="simulator", shots=SHOTS) for p in (3, 5, 20, 30)},
-        **{
-            f"Aer in the sandbox, p={p}": Qaoa(layers=p, on="aer", shots=SHOTS)
-            for p in ((3, 5, 20) if deep else (3, 5))
-        },
+        **{f"Aer in the sandbox, p={p}": Qaoa(layers=p, on="aer", shots=SHOTS) for p in depths},
         "exact": Exact(),
     }
     lowest = [energies(model, Exact()(model, np.random.default_rng(0))[:1])[0] for model in models]
