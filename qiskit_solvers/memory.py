@@ -19,6 +19,8 @@ _SHOT_BYTES = 120  # a random number, the sample, and the copies on its way to t
 _MPS_SHOT_BYTES = 80  # and 8 bytes a qubit
 _STRING_BYTES = 220  # an entry of the counts: in Aer, as hexadecimal text, in the result's dict and ours
 _GATE_BYTES = 2048  # a gate in Qiskit and in Aer's circuit
+_MATRIX_ENTRY_BYTES = 32  # an array's entry twice
+_DIAGONAL_ENTRY_BYTES = 80  # a complex number of Python in a list, and Aer's
 _FUSED_GATES = 5  # the fewest two-qubit gates that connect the 6 qubits of a fused gate, a matrix of 64 x 64
 _FLOOR_BYTES = 1 << 20  # whatever else a run touches
 
@@ -64,6 +66,16 @@ def counts_bytes(qubits: int, shots: int) -> int:
 def gates_bytes(gates: int) -> int:
     """Return what a circuit of so many gates takes on its way into Aer, and what every run takes."""
     return _FLOOR_BYTES + _GATE_BYTES * gates
+
+
+def matrix_bytes(qubits: int) -> int:
+    """Return what the matrix of a gate takes, in Qiskit and in Aer."""
+    return _MATRIX_ENTRY_BYTES << (2 * qubits)
+
+
+def diagonal_bytes(qubits: int) -> int:
+    """Return what a diagonal, or the amplitudes of a prepared state, take in Qiskit and in Aer."""
+    return _DIAGONAL_ENTRY_BYTES << qubits
 
 
 def fusion_bytes(gates: int) -> int:

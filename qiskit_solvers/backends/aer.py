@@ -25,7 +25,8 @@ Method = Literal["statevector", "density_matrix", "matrix_product_state"]
 _FUSED_QUBITS = 6
 _FUSE_ABOVE_QUBITS = 12  # up to here fusing costs more than it saves; at 14 it saves 1.5 x, at 18 3.8 x
 _ONE_QUBIT_GATES = ("h", "x", "y", "z", "s", "sdg", "t", "tdg", "sx", "sxdg", "rx", "ry", "rz", "p", "u")
-_WIDER_GATES = ("cx", "cy", "cz", "cp", "swap", "rzz", "rxx", "ryy", "ccx", "unitary")
+_CARRIERS = {"unitary", "diagonal", "initialize", "state_preparation"}
+_WIDER_GATES = ("cx", "cy", "cz", "cp", "swap", "rzz", "rxx", "ryy", "ccx", "unitary", "diagonal")
 # what every method runs as it is; other gates may load the translator
 _WELL_KNOWN_GATES = frozenset((*_ONE_QUBIT_GATES, *_WIDER_GATES, "measure", "reset"))
 _TRANSLATOR_BYTES = 64 << 20  # of addresses, once in a process: Qiskit's transpiler with its plug-ins
@@ -205,11 +206,23 @@ def _bytes_needed(aer: Aer, sized: Sequence[tuple[int, Batch]], shots: int) -> i
             else 0
         )
         passing.append(state + fused + memory.samples_bytes(qubits, shots, matrix_product_state=product))
+        kept += _carried_bytes(batch.circuit)
         kept += memory.gates_bytes(len(batch.circuit.data)) + batch.sets * memory.counts_bytes(qubits, shots)
     if isinstance(aer.noise, FakeDevice):
         return max(passing) + kept + _FAKE_DEVICE_BYTES
     plain = aer.noise is None and all(is_native(batch.circuit, _WELL_KNOWN_GATES) for _, batch in sized)
     return max(passing) + kept + (0 if plain else _TRANSLATOR_BYTES)
+
+
+def _carried_bytes(circuit: Circuit) -> int:
+    """Return what the matrices and diagonals take that a circuit carries."""
+    if not _CARRIERS & circuit.count_ops().keys():
+        return 0
+    carriers = (one.operation for one in circuit.data if one.operation.name in _CARRIERS)
+    return sum(
+        memory.matrix_bytes(gate.num_qubits) if gate.name == "unitary" else memory.diagonal_bytes(gate.num_qubits)
+        for gate in carriers
+    )
 
 
 def _check(result: Any) -> None:
