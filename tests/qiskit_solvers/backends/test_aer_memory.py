@@ -71,7 +71,7 @@ def test_a_run_fits_its_estimate_and_not_much_less(
     run_fenced(aer, circuit, shots, needed_mb)
     end_children()
     # an allocation that fails deep in Aer may also crash it: contained all the same
-    with pytest.raises(SolverFailed, match="out of memory|killed by signal|exit status"):
+    with pytest.raises(SolverFailed, match=r"out of memory|killed by signal|exit status"):
         run_fenced(aer, circuit, shots, int(tight * needed_mb))
 
 
