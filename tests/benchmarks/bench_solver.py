@@ -18,6 +18,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs="+", default=[], help="budgets of refine; empty: 0.5 and 2")
     options = parser.parse_args()
     one_thread()
+    sys.stdout.reconfigure(line_buffering=True)  # a long run is read while it goes on
     from flows.environment import prepare
 
     prepare()

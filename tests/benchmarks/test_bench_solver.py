@@ -66,11 +66,11 @@ def test_the_stopwatch_takes_turns_and_does_not_repeat_the_slow() -> None:
 
         return call
 
-    calls = {"quick": takes("quick", 1.0), "slow": takes("slow", 9.0), "other": takes("other", 2.0)}
-    timings = interleaved(calls, rounds=3, patience_s=5.0, clock=lambda: now[0])
-    assert {name: timing.readings for name, timing in timings.items()} == {"quick": 3, "slow": 1, "other": 3}
-    assert [timings[name].ms for name in calls] == [1000.0, 9000.0, 2000.0]
-    assert order[-6:] == ["quick", "other"] * 3
+    calls = {name: takes(name, seconds) for name, seconds in (("quick", 0.5), ("slow", 9.0), ("long", 2.0))}
+    timings = interleaved(calls, rounds=4, patience_s=5.0, clock=lambda: now[0])
+    assert {name: timing.readings for name, timing in timings.items()} == {"quick": 4, "slow": 1, "long": 3}
+    assert [timings[name].ms for name in calls] == pytest.approx([500.0, 9000.0, 2000.0])
+    assert order[-7:] == ["quick", "long", "quick", "long", "quick", "long", "quick"]
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
