@@ -115,7 +115,7 @@ def test_the_changelog_names_the_version() -> None:
 def test_the_constraints_pin_every_direct_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = {re.split(r"[<>=\[; ]", each)[0].lower().replace("_", "-") for each in wanted}
+    names = {re.split(r"[<>=\[; ]", each)[0].lower().replace("_", "-") for each in wanted} - {project["name"]}
     pinned = {
         line.split("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
