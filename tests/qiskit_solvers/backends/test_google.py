@@ -19,7 +19,7 @@ try:
 except ImportError:
     cirq = None
 
-needs_cirq = pytest.mark.skipif(cirq is None, reason="cirq-core is not installed: it wants an older pandas than ours")
+needs_cirq = pytest.mark.skipif(cirq is None, reason="cirq-core is not installed")
 
 
 def model(spins: int) -> Ising:
