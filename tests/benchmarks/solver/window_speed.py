@@ -44,7 +44,7 @@ def window_rows(*, windows: int, deep: bool) -> list[Row]:
     """
     sandbox.prepare()
     models = [move_window(SPINS, np.random.default_rng(seed)) for seed in range(windows)]
-    depths = (3, 5, 20) if deep else (3, 5)
+    depths = (3, 5, 8, 20) if deep else (3, 5, 8)
     solvers: dict[str, Solver] = {
         **{f"simulator, p={p}": Qaoa(layers=p, on="simulator", shots=SHOTS) for p in (3, 5, 20, 30)},
         **{f"Aer in the sandbox, p={p}": Qaoa(layers=p, on="aer", shots=SHOTS) for p in depths},
