@@ -82,7 +82,7 @@ class Ising:
     def pairs(self) -> Pairs:
         """The couplings that are not zero, row by row."""
         if sparse.issparse(self.J):
-            J = sparse.csr_array(self.J)
+            J = sparse.csr_array(self.J, copy=True)  # the caller keeps his as it is
             J.sum_duplicates()
             rows, columns = J.nonzero()
             values = J[rows, columns] if rows.size else np.zeros(0)
