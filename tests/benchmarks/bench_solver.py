@@ -38,7 +38,7 @@ def main() -> None:
         "--qokit", type=Path, default=Path.home() / ".cache/quantumflow/qokit", help="QOKit is kept here"
     )
     parser.add_argument("--models", type=int, default=0, help="models per family; 0: 50, or 6 if quick")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[], help="budgets of refine; empty: 0.5 and 2")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[], help="budgets of refine; empty: 0.5 and 1.5")
     options = parser.parse_args()
     one_thread()
     sys.stdout.reconfigure(line_buffering=True)  # a long run is read while it goes on
@@ -121,8 +121,9 @@ def refine(options: argparse.Namespace) -> dict[str, Any]:
     from tests.benchmarks.solver.plots import plot_refinement
     from tests.benchmarks.solver.refining import refinement
 
-    budgets = tuple(sorted(options.seconds)) or ((0.1, 0.3) if options.quick else (0.5, 2.0))
-    result = refinement(seeds=1 if options.quick else 5, budgets_s=budgets, evaluations=100_000)
+    budgets = tuple(sorted(options.seconds)) or ((0.1, 0.3) if options.quick else (0.5, 1.5))
+    seeds, evaluations = (1, 100_000) if options.quick else (5, 1_000_000)  # the latter as the standard effort has it
+    result = refinement(seeds=seeds, budgets_s=budgets, evaluations=evaluations)
     plot_refinement(result, options.out)
     return {"refine": result}
 

@@ -82,7 +82,8 @@ def _family(name: str, models: Sequence[Judged], field: Mapping[str, Contestant]
     outcomes: dict[str, list[Outcome]] = {contestant: [] for contestant in field}
     refused = dict.fromkeys(field, 0)
     for contestant in field.values():
-        _tried(contestant, models[0], 0)  # compiled and loaded
+        if contestant.most != 1:  # those take long enough for a first call not to matter
+            _tried(contestant, models[0], 0)  # compiled and loaded
     for number, model in enumerate(models):
         for key, contestant in field.items():
             if contestant.most and number >= contestant.most:
