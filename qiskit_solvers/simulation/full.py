@@ -115,8 +115,8 @@ class FullSpace:
             else:
                 self._spare.append(right)
                 right = kept.pop()
-            by_beta[number] = 2.0 * kernels.mixer_slope(left, right, spins)
-            by_gamma[number] = 2.0 * kernels.phase_slope(left, right, self.costs)
+            slopes = kernels.slopes(left, right, self.costs, spins)
+            by_gamma[number], by_beta[number] = 2.0 * slopes[0], 2.0 * slopes[1]
             if number > 0:
                 before = layers[number - 1].scale
                 kernels.multiply_phases(left, h, self._couplings, -gamma, before, False, self._block)

@@ -19,7 +19,8 @@ Reals = npt.NDArray[np.float64]
 
 _FAST = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
 _INLINE = {**_FAST, "inline": "always"}
-_BLOCK = 11  # qubits of a block of the mixer: 16 kB of doubles
+_BLOCK = 11  # qubits of a block that the first cache holds: 16 kB of doubles
+_LARGE_BLOCK = 14  # qubits of a block that the second one holds: 128 kB
 
 
 @njit(**_FAST)
@@ -86,7 +87,7 @@ def _three(x, stride, t):  # type: ignore[no-untyped-def] # inlined with a const
 
 @njit(**_FAST)
 def _turn(x: Reals, first: int, last: int, t: float) -> None:
-    """Rotate qubits ``first`` to ``last - 1`` of a block; ``first`` is 0 or 11."""
+    """Rotate qubits ``first`` to ``last - 1`` of a block; ``first`` is 0, 11 or 14."""
     qubit = first
     if qubit == 0:
         _low(x, min(2, last), t)
@@ -126,32 +127,56 @@ def mix(work: Reals, spins: int, tangent: float, times: int) -> None:
         times: how often.
     """
     t = work.dtype.type(tangent)
-    low = min(spins, _BLOCK)
+    near, low = min(spins, _BLOCK), min(spins, _LARGE_BLOCK)
     for _ in range(times):
         for part in range(2):
             x = work[part]
-            for base in range(0, x.size, 1 << low):
-                _turn(x[base : base + (1 << low)], 0, low, t)
+            for top in range(0, x.size, 1 << low):
+                for base in range(top, top + (1 << low), 1 << near):
+                    _turn(x[base : base + (1 << near)], 0, near, t)
+                if low > near:
+                    _turn(x[top : top + (1 << low)], near, low, t)
             if spins > low:
                 _turn(x, low, spins, t)
 
 
 @njit(**_FAST)
-def mixer_slope(left: Reals, right: Reals, spins: int) -> float:
-    """Return ``Re <left| K |right>``, K the derivative by the angle of the rotation of every qubit, at angle 0."""
+def slopes(left: Reals, right: Reals, costs: Reals, spins: int) -> tuple[float, float]:
+    """Return ``Im <left| E |right>`` and ``Re <left| K |right>``.
+
+    K is the derivative by the angle of the rotation of every qubit, at angle 0.
+    """
+    by_gamma = by_beta = 0.0
+    near, low = min(spins, _BLOCK), min(spins, _LARGE_BLOCK)
+    for top in range(0, costs.size, 1 << low):
+        for base in range(top, top + (1 << low), 1 << near):
+            end = base + (1 << near)
+            by_gamma += _crossed(left[:, base:end], right[:, base:end], costs[base:end])
+            for part in range(2):
+                by_beta += _slope(left[part, base:end], right[part, base:end], 0, near)
+        if low > near:
+            end = top + (1 << low)
+            for part in range(2):
+                by_beta += _slope(left[part, top:end], right[part, top:end], near, low)
+    if spins > low:
+        for part in range(2):
+            by_beta += _slope(left[part], right[part], low, spins)
+    return by_gamma, by_beta
+
+
+@njit(**_FAST)
+def _crossed(left: Reals, right: Reals, costs: Reals) -> float:
+    """Return ``Im <left| E |right>`` of a block."""
+    xr, xi, yr, yi = left[0], left[1], right[0], right[1]
     total = 0.0
-    low = min(spins, _BLOCK)
-    for part in range(2):
-        x, y = left[part], right[part]
-        for base in range(0, x.size, 1 << low):
-            total += _slope(x[base : base + (1 << low)], y[base : base + (1 << low)], 0, low)
-        total += _slope(x, y, low, spins)
+    for k in range(costs.size):
+        total += costs[k] * (xr[k] * yi[k] - xi[k] * yr[k])
     return total
 
 
 @njit(**_FAST)
 def _slope(x: Reals, y: Reals, first: int, last: int) -> float:
-    """Return the part of :func:`mixer_slope` of qubits ``first`` to ``last - 1``, in real or imaginary parts."""
+    """Return the part of :func:`slopes` of qubits ``first`` to ``last - 1``, in real or imaginary parts."""
     total = 0.0
     qubit = first
     if qubit == 0 and last >= 2:
@@ -375,16 +400,6 @@ def weigh(work: Reals, observable: Reals, scale: float, out: Reals) -> None:
         source, target = work[part], out[part]
         for k in range(source.size):
             target[k] = scale * observable[k] * source[k]
-
-
-@njit(**_FAST)
-def phase_slope(left: Reals, right: Reals, costs: Reals) -> float:
-    """Return ``Im <left| E |right>``."""
-    xr, xi, yr, yi = left[0], left[1], right[0], right[1]
-    total = 0.0
-    for k in range(xr.size):
-        total += costs[k] * (xr[k] * yi[k] - xi[k] * yr[k])
-    return total
 
 
 @njit(**_FAST)
