@@ -59,6 +59,8 @@ def one_hot_rows(*, models: int, penalties: int, largest: bool) -> list[Row]:
         _row("every string, costs and minimum", "6 x 3", small, _enumerated),
         _row("XY, fixed p=3", "6 x 3", small, _solved(lambda: fixed(3, "one_hot"))),
         _row("XY, ramp p=30", "6 x 3", small, _solved(lambda: tuned_ramp(30, "one_hot"))),
+        _row("XY, trained p=30", "6 x 3", small, _solved(lambda: fixed(30, "one_hot"))),
+        _row("XY, ramp p=100", "6 x 3", small, _solved(lambda: tuned_ramp(100, "one_hot"))),
         _row("penalty, p=3 optimised", "6 x 3", small[:penalties], _penalised),
     ]
     if largest:
