@@ -26,7 +26,7 @@ run: setup ## plan for the small sample cluster; the result on screen and in run
 	$(BIN)/python -m flows run --sample small
 
 test: setup ## the quick tests
-	$(PYTEST) -m 'not system'
+	$(PYTEST) -m 'not system' -n auto --dist loadfile
 
 system: setup ## tests with real servers, schedulers and browsers (install them with .ci/install_*.sh)
 	$(PYTEST) -m system
