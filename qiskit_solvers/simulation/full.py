@@ -101,16 +101,16 @@ class FullSpace:
         by_gamma, by_beta = np.zeros(len(layers)), np.zeros(len(layers))
         kept: list[Parts] | None = [] if len(layers) * self.size * 16 <= _KEPT_BYTES else None
         right, scale = self._evolved(layers, kept)
-        value = scale**2 * kernels.expectation(right, seen)
         left = self._room()
-        kernels.weigh(right, seen, scale**2, left)
-        kernels.rescale(right, scale)
+        value = kernels.weigh(right, seen, scale**2, left)
+        if kept is None:
+            kernels.rescale(right, scale)
         spins, h = self.ising.spins, self.ising.h
         for number in range(len(layers) - 1, -1, -1):
             gamma, tangent, times, scale = layers[number]
-            kernels.mix(left, spins, -tangent, times)
+            kernels.mix(left, left, spins, -tangent, times)
             if kept is None:
-                kernels.mix(right, spins, -tangent, times)
+                kernels.mix(right, right, spins, -tangent, times)
                 kernels.rescale(right, scale)
             else:
                 self._spare.append(right)
@@ -147,13 +147,14 @@ class FullSpace:
         """
         work, scale = self._room(), 2.0 ** (-self.ising.spins / 2)
         spins, h = self.ising.spins, self.ising.h
-        for number, (gamma, tangent, times, left_out) in enumerate(layers or [_Layer(0.0, 0.0, 0, 1.0)]):
+        for number, (gamma, tangent, times, left_out) in enumerate(layers or [_Layer(0.0, 0.0, 1, 1.0)]):
             kernels.multiply_phases(work, h, self._couplings, gamma, scale, number == 0, self._block)
+            mixed = work
             if kept is not None:
-                kept.append(self._room())
-                kept[-1][:] = work
-            kernels.mix(work, spins, tangent, times)
-            scale = left_out
+                kept.append(work)
+                mixed = self._room()
+            kernels.mix(mixed, work, spins, tangent, times)
+            work, scale = mixed, left_out
         return work, scale
 
     def _room(self) -> Parts:

@@ -117,21 +117,26 @@ def _turn(x: Reals, first: int, last: int, t: float) -> None:
 
 
 @njit(**_FAST)
-def mix(work: Reals, spins: int, tangent: float, times: int) -> None:
-    """Rotate every qubit of a state ``times`` times, in place, up to a factor ``cos**spins`` each.
+def mix(work: Reals, source: Reals, spins: int, tangent: float, times: int) -> None:
+    """Rotate every qubit of a state ``times`` times, up to a factor ``cos**spins`` each.
 
     Args:
-        work: real and imaginary parts, ``(2, 2**spins)``.
+        work: real and imaginary parts, ``(2, 2**spins)``; filled in.
+        source: the state before, which may be ``work`` itself.
         spins: number of qubits.
         tangent: of the angle, at most 1 in size.
         times: how often.
     """
     t = work.dtype.type(tangent)
     near, low = min(spins, _BLOCK), min(spins, _LARGE_BLOCK)
-    for _ in range(times):
+    apart = work.ctypes.data != source.ctypes.data
+    for turn in range(times):
         for part in range(2):
-            x = work[part]
+            x, before = work[part], source[part]
             for top in range(0, x.size, 1 << low):
+                if apart and turn == 0:
+                    for k in range(top, top + (1 << low)):
+                        x[k] = before[k]
                 for base in range(top, top + (1 << low), 1 << near):
                     _turn(x[base : base + (1 << near)], 0, near, t)
                 if low > near:
@@ -394,12 +399,15 @@ def expectation(work: Reals, observable: Reals) -> float:
 
 
 @njit(**_FAST)
-def weigh(work: Reals, observable: Reals, scale: float, out: Reals) -> None:
-    """Fill in ``scale * O psi``."""
-    for part in range(2):
-        source, target = work[part], out[part]
-        for k in range(source.size):
-            target[k] = scale * observable[k] * source[k]
+def weigh(work: Reals, observable: Reals, scale: float, out: Reals) -> float:
+    """Fill in ``scale * O psi`` and return ``scale * sum_x |psi_x|**2 O_x``."""
+    re, im, out_re, out_im = work[0], work[1], out[0], out[1]
+    total = 0.0
+    for k in range(re.size):
+        a, b, weight = re[k], im[k], observable[k]
+        total += (a * a + b * b) * weight
+        out_re[k], out_im[k] = scale * weight * a, scale * weight * b
+    return scale * total
 
 
 @njit(**_FAST)

@@ -1,5 +1,6 @@
 """How are the factors of a subspace laid out? Which go together in a block or strip, and what their levels cost."""
 
+import functools
 import itertools
 import math
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def laid_out(starts: Ints, constant: float, singles: Floats, pairs: Floats) -> L
         pairs: ``(levels, levels)``, factors [earlier, later], zero elsewhere.
     """
     sizes = np.diff(starts)
-    cuts = passes(sizes.tolist())
+    cuts, turned, numbers = _plan(tuple(sizes.tolist()))
     strides = np.cumprod([1, *sizes.tolist()], dtype=np.int64)
     zero = starts[:-1]
     own = np.repeat(zero, sizes)  # level 0 of each level's factor
@@ -81,13 +82,22 @@ def laid_out(starts: Ints, constant: float, singles: Floats, pairs: Floats) -> L
         strides=strides,
         starts=starts,
         cuts=np.array(cuts, dtype=np.int64),
-        turned=min(range(cuts[1]), key=lambda turned: _effort(strides[: cuts[1] + 1], turned)),
+        turned=turned,
         width=_WIDTH,
-        widest=widest(sizes.tolist()),
+        widest=numbers,
         constant=float(constant + singles[zero].sum() + seen[zero].sum() / 2),
         singles=singles - singles[own] + seen - seen[own],
         pairs=np.where(own[:, None] > own, split, 0.0),
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(sizes: tuple[int, ...]) -> tuple[list[int], int, int]:
+    """Return cuts, turned and widest of :class:`Layout`; a loop solves many models of the same sizes."""
+    cuts = passes(list(sizes))
+    strides = np.cumprod([1, *sizes[: cuts[1]]], dtype=np.int64)
+    turned = min(range(cuts[1]), key=lambda turned: _effort(strides, turned))
+    return cuts, turned, widest(list(sizes))
 
 
 def _effort(strides: Ints, turned: int) -> float:
