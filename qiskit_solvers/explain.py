@@ -1,5 +1,6 @@
 """How good is an answer, and where did the time go? Energies beside what is known, and seconds by stage."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -9,11 +10,11 @@ import numpy as np
 
 from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.exact import Exact
-from qiskit_solvers.ising import Floats, Ising, energies
+from qiskit_solvers.ising import Floats, Ising, diagonal, energies
 from qiskit_solvers.one_hot import moments
 from qiskit_solvers.qaoa import Qaoa, QaoaOn, mended
-from qiskit_solvers.simulation.space import StateSpace
 from qiskit_solvers.simulation.spaces import circuit_cost
+from qiskit_solvers.simulation.subspace import Subspace
 from qiskit_solvers.solver import Solver, Spins
 
 _TIED = 1e-9
@@ -43,7 +44,7 @@ class Result:
         kind: of the solver.
         strings: its answer, best first.
         seconds: where the time went; a solver that is not a circuit spends it all on samples.
-        chances: probability of each string that a circuit can measure, and their exact energies, ``(size,)`` each;
+        chances: probability of each string that a circuit can measure, ``(size,)``, as the simulator numbers them;
             None where no simulator held the state.
     """
 
@@ -51,7 +52,7 @@ class Result:
     kind: str
     strings: Spins
     seconds: Seconds
-    chances: tuple[Floats, Floats] | None = None
+    chances: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +62,41 @@ class Explanation:
     Args:
         kind: of the solver.
         energy: of the best string.
-        lowest: the lowest energy that is known.
+        lowest: the lowest energy that is known: the optimum, or what was named as known; None without either.
         proven: whether that is the optimum, by enumeration.
         mean: of the energy over all strings that count.
         expectation: of the energy of one sample; None without a state.
         approximation_ratio: ``(mean - E) / (mean - lowest)`` of the expectation, or of the best string without a
-            state: 0 is a random string, 1 the lowest known. A constant model has 1.
-        optimum_probability: that one sample has the lowest energy; None without a state.
+            state: 0 is a random string, 1 the lowest known; None where only the answer itself is known. A constant
+            model has 1.
+        optimum_probability: that one sample has the lowest known energy; None without a state or where none is known.
         shots99: samples until one of them has it with 99 % probability; None without a state.
         seconds: where the time went.
     """
 
     kind: str
     energy: float
-    lowest: float
+    lowest: float | None
     proven: bool
     mean: float
     expectation: float | None
-    approximation_ratio: float
+    approximation_ratio: float | None
     optimum_probability: float | None
     shots99: float | None
     seconds: Seconds
 
     def __str__(self) -> str:
         """Return it as a few lines of text."""
-        known = "the optimum, by enumeration" if self.proven else "the lowest that is known"
-        lines = [
-            f"{self.kind}: energy {self.energy:.6g}; {self.lowest:.6g} is {known}; a random string has {self.mean:.6g}"
-        ]
-        lines.append(f"approximation ratio {self.approximation_ratio:.4f}")
+        known = "what is optimal is unknown"
+        if self.lowest is not None:
+            known = f"{self.lowest:.6g} is {'the optimum, by enumeration' if self.proven else 'the lowest known'}"
+        lines = [f"{self.kind}: energy {self.energy:.6g}; {known}; a random string has {self.mean:.6g}"]
         if self.expectation is not None:
-            lines[-1] += f" of the expectation {self.expectation:.6g}"
+            lines.append(f"expectation of one sample {self.expectation:.6g}")
+        if self.approximation_ratio is not None:
+            lines.append(f"approximation ratio {self.approximation_ratio:.4f}")
         if self.optimum_probability is not None and self.shots99 is not None:
-            lines.append(f"one sample has it with {self.optimum_probability:.4f}, {self.shots99:.0f} samples with 0.99")
+            lines.append(f"one sample has it with {self.optimum_probability:.4f}; samples for 0.99: {self.shots99:.0f}")
         spent = self.seconds
         lines.append(
             f"{1e3 * spent.total:.1f} ms: build {1e3 * spent.build:.1f}, angles {1e3 * spent.angles:.1f}, "
@@ -124,7 +127,7 @@ def solved(
         probabilities = solver.probabilities(space, schedule)
         strings = solver.measured(ising, space, probabilities, rng)
         marks.append(clock())
-        chances = (probabilities, _exact_costs(ising, space))
+        chances = probabilities
     elif isinstance(solver, Qaoa | QaoaOn):
         qaoa = solver if isinstance(solver, Qaoa) else solver.qaoa
         seed = int(rng.integers(2**31))
@@ -149,22 +152,29 @@ def explain(result: Result, *, best_known: float | None = None, max_spins: int =
         result: of :func:`solved`.
         best_known: an energy that is known to be reached; asked only where enumeration does not fit.
         max_spins: up to here the optimum is enumerated.
+
+    Raises:
+        ValueError: ``best_known`` is not finite.
     """
+    if best_known is not None and not math.isfinite(best_known):
+        raise ValueError(f"best_known: expected a finite energy, got {best_known}")
     ising = result.ising
     energy = float(energies(ising, result.strings[:1])[0])
     mean, deviation = moments(ising)
-    try:
+    lowest: float | None = None if best_known is None else min(energy, best_known)
+    proven = False
+    with contextlib.suppress(TooLarge):
         optimum = Exact(max_spins=max_spins, strings=1)(ising, np.random.default_rng(0))
         lowest, proven = float(energies(ising, optimum)[0]), True
-    except TooLarge:
-        lowest, proven = min(energy, math.inf if best_known is None else best_known), False
-    expectation = probability = None
+    expectation = probability = ratio = None
     if result.chances is not None:
-        chances, costs = result.chances
-        expectation = float(chances @ costs)
-        probability = float(chances[costs <= lowest + _TIED * deviation].sum())
-    span = mean - lowest
-    judged = energy if expectation is None else expectation
+        costs = Subspace(ising).costs if ising.groups else diagonal(ising)
+        expectation = float(result.chances @ costs)
+        if lowest is not None:
+            probability = float(result.chances[costs <= lowest + _TIED * deviation].sum())
+    if lowest is not None:
+        span, judged = mean - lowest, energy if expectation is None else expectation
+        ratio = (mean - judged) / span if span > _TIED * deviation else 1.0
     return Explanation(
         kind=result.kind,
         energy=energy,
@@ -172,7 +182,7 @@ def explain(result: Result, *, best_known: float | None = None, max_spins: int =
         proven=proven,
         mean=mean,
         expectation=expectation,
-        approximation_ratio=(mean - judged) / span if span > _TIED * deviation else 1.0,
+        approximation_ratio=ratio,
         optimum_probability=probability,
         shots99=None if probability is None else shots99(probability),
         seconds=result.seconds,
@@ -190,10 +200,3 @@ def shots99(probability: float) -> float:
     if probability <= 0.0:
         return math.inf
     return max(1.0, math.log(0.01) / math.log1p(-probability)) if probability < 1.0 else 1.0
-
-
-def _exact_costs(ising: Ising, space: StateSpace) -> Floats:
-    """Return the energies of the model itself, not of the cost that its circuit carries, ``(size,)``."""
-    size = space.costs.size
-    parts = [np.arange(low, min(size, low + (1 << 16)), dtype=np.int64) for low in range(0, size, 1 << 16)]
-    return np.concatenate([energies(ising, space.strings(part)) for part in parts])
