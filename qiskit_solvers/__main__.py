@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.explain import explain, solved
 from qiskit_solvers.ising import Ising, energies
 from qiskit_solvers.qaoa import Qaoa
@@ -86,7 +87,12 @@ def _demo(items: int, places: int, seed: int) -> int:
     print(f"{items} items, {places} places each: a QuadraticProgram with {program.get_num_vars()} binaries\n")
     print(_STEPS)
     ising = from_quadratic_program(program)
-    solver = recommend(ising, budget_s=1.0, among="quantum")
+    try:
+        solver = recommend(ising, budget_s=1.0, among="quantum")
+    except TooLarge as error:
+        print(f"{items} items, {places} places: {error}", file=sys.stderr)
+        return 2
+    compile_simulators()  # what is compiled or loaded here would count as the solver's time
     result = solved(ising, solver, np.random.default_rng(seed))
     print(f"solver: {solver}")
     print(explain(result))

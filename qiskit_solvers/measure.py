@@ -1,7 +1,7 @@
 """How many seconds does each solver take on this machine? Fits the cost models of :mod:`.recommend`.
 
-Each solver is timed on small and large random models, taking turns; the start is the time of a model with next to
-no work, the unit the slope that the largest ones add (median of the repeats).
+Each solver is timed on small and large random models, taking turns, and gets the line through its medians that errs
+least, in proportion: a model ten times as large may be as far off as a small one.
 """
 
 import json
@@ -13,10 +13,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from scipy.optimize import nnls
 
 from qiskit_solvers.anneal import Anneal
 from qiskit_solvers.exact import Exact
-from qiskit_solvers.ising import Ising
+from qiskit_solvers.ising import Floats, Ising
 from qiskit_solvers.qaoa import Qaoa
 from qiskit_solvers.recommend import units, work_of
 from qiskit_solvers.rqaoa import Rqaoa
@@ -27,7 +28,7 @@ _CASES: tuple[tuple[Solver, Sequence[int]], ...] = (
     (Qaoa(on="simulator"), (2, 12, 16, 18)),
     (Qaoa(on="aer", layers=5), (2, 10, 14, 16)),
     (Anneal(), (2, 16, 64, 128)),
-    (Rqaoa(), (2, 16, 32, 64)),
+    (Rqaoa(runs=1), (12, 32, 64, 96)),
 )
 
 
@@ -42,19 +43,32 @@ def measured(repeats: int, seed: int) -> dict[str, object]:
             for spins in sizes:
                 ising = Ising(rng.normal(size=spins), np.triu(rng.normal(size=(spins, spins)), 1))
                 kind, amounts[spins] = units(solver, work_of(ising))
-                start_s = time.perf_counter()
+                began = time.perf_counter()
                 solver(ising, rng)
                 if repeat:  # the first round loads and compiles
-                    seconds[spins].append(time.perf_counter() - start_s)
-        smallest, *larger = sizes
-        start = median(seconds[smallest])
-        unit = max(max(0.0, median(seconds[spins]) - start) / amounts[spins] for spins in larger)
-        models[kind] = {"start_s": float(f"{start:.3g}"), "unit_s": float(f"{unit:.3g}")}
+                    seconds[spins].append(time.perf_counter() - began)
+        work = np.array([amounts[spins] for spins in sizes])
+        start_s, unit_s = fitted(work, np.array([median(seconds[spins]) for spins in sizes]))
+        models[kind] = {"start_s": float(f"{start_s:.3g}"), "unit_s": float(f"{unit_s:.3g}")}
     return {
         "command": f"python -m qiskit_solvers measure --repeats {repeats} --seed {seed}",
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "models": models,
     }
+
+
+def fitted(amounts: Floats, seconds: Floats) -> tuple[float, float]:
+    """Return start and unit of ``seconds = start + unit * amount``, neither below zero, with least relative errors.
+
+    Args:
+        amounts: of work, ``(sizes,)``.
+        seconds: that they took, ``(sizes,)``.
+    """
+    design = np.stack([np.ones(amounts.size), amounts], axis=1) / seconds[:, None]
+    scale = np.maximum(np.abs(design).max(axis=0), np.finfo(float).tiny)
+    found, _ = nnls(design / scale, np.ones(amounts.size))
+    start_s, unit_s = (found / scale).tolist()
+    return start_s, unit_s
 
 
 def write(path: Path, *, repeats: int, seed: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from qiskit_solvers.anneal import Anneal
 from qiskit_solvers.errors import TooLarge
@@ -72,7 +72,7 @@ def units(solver: Solver, work: Work) -> tuple[str, float]:
     if isinstance(solver, Anneal):
         return "anneal", solver.reads * solver.sweeps * (work.spins + 2.0 * work.pairs)
     if isinstance(solver, Rqaoa):
-        return "rqaoa", solver.runs * float(work.spins) ** 2 * (work.spins + work.pairs)
+        return "rqaoa", solver.runs * (10.0 * work.spins + work.pairs)
     raise ValueError(f"solver: no cost model knows {solver}")
 
 
@@ -102,11 +102,13 @@ def recommend(ising: Ising, budget_s: float, *, among: Among = "all", costs: Pat
         costs: a file of measured costs; None is the shipped one.
 
     Raises:
-        ValueError: the budget is not positive.
+        ValueError: the budget is not positive, or ``among`` is neither.
         TooLarge: no solver is expected to answer in time; says which would come closest.
     """
     if not budget_s > 0:
         raise ValueError(f"budget_s: expected a positive number of seconds, got {budget_s}")
+    if among not in get_args(Among):
+        raise ValueError(f"among: expected one of {get_args(Among)}, got {among!r}")
     candidates = _candidates(ising, among)
     expected_s = [predicted_s(solver, ising, costs) for solver in candidates]
     for solver, seconds in zip(candidates, expected_s, strict=True):

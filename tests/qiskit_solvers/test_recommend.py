@@ -1,6 +1,5 @@
 """The recommended solver fits the budget, by a cost model that is read from a file."""
 
-import contextlib
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from qiskit_solvers import Anneal, Exact, Ising, Qaoa, Rqaoa, TooLarge, predicted_s, recommend
+from qiskit_solvers.measure import fitted
 from qiskit_solvers.recommend import measured_costs, units, work_of
 
 
@@ -54,12 +54,10 @@ def test_one_hot_groups_count_by_their_feasible_strings(costs: Path):
 
 @pytest.mark.parametrize("among", ["all", "quantum"])
 @pytest.mark.parametrize("spins", [0, 1, 6, 12, 18, 26, 60])
-@pytest.mark.parametrize("budget_s", [0.01, 0.3, 10.0])
+@pytest.mark.parametrize("budget_s", [3.0, 30.0])
 def test_what_is_recommended_is_expected_to_fit(among: str, spins: int, budget_s: float):
-    fits = 0.0
-    with contextlib.suppress(TooLarge):
-        fits = predicted_s(recommend(model(spins), budget_s, among=among), model(spins))
-    assert fits <= budget_s
+    solver = recommend(model(spins), budget_s, among=among)
+    assert predicted_s(solver, model(spins)) <= budget_s
 
 
 def test_a_recommended_solver_takes_its_model():
@@ -79,6 +77,19 @@ def test_work_grows_with_the_model():
     small, large = (work_of(model(spins)) for spins in (8, 12))
     for solver in (Exact(), Anneal(), Rqaoa(), Qaoa(), Qaoa(on="simulator")):
         assert units(solver, large)[1] > units(solver, small)[1]
+
+
+def test_a_fit_finds_the_line_that_times_lie_on():
+    amounts = np.array([0.0, 1e3, 1e6, 1e9])
+    start_s, unit_s = fitted(amounts, 0.02 + 3e-9 * amounts)
+    assert start_s == pytest.approx(0.02)
+    assert unit_s == pytest.approx(3e-9)
+    assert min(fitted(amounts, np.array([0.02, 0.01, 0.01, 0.01]))) >= 0.0
+
+
+def test_a_choice_among_others_is_refused():
+    with pytest.raises(ValueError, match="among: expected one of"):
+        recommend(model(4), 1.0, among="best")
 
 
 def test_an_unknown_solver_has_no_cost_model():
