@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from qiskit_solvers.backends.protocol import Backend, Counts
 
+_LARGEST_TURN = 1.5  # radians, root mean square over the other spins
+
 
 @dataclass(frozen=True, slots=True)
 class Qaoa:
@@ -44,7 +46,8 @@ class Qaoa:
         on: ``aer`` runs the circuit on Qiskit Aer in the sandbox; ``simulator`` draws from the same state, computed
             without gates, many times faster.
         angles: ``shipped``, or ``optimised`` from there by L-BFGS on the simulator.
-        tail: of the strings, the share with the lowest energies whose mean is optimised (CVaR); 1 is the mean.
+        tail: of the strings, the share with the lowest energies whose mean is optimised (CVaR); 1 is the mean, and
+            all that shipped angles take.
         shots: measurements.
         max_spins: largest model; time and memory double with each spin. On the simulator, one-hot groups count by
             their feasible strings: as many spins as would have as many strings.
@@ -53,7 +56,7 @@ class Qaoa:
         memory_mb: how far Aer's process may grow, or what the simulator may take, MiB.
 
     Raises:
-        ValueError: an option is not positive, or the tail is above 1.
+        ValueError: an option is not one of those listed or out of range.
     """
 
     kind: Literal["qaoa"] = "qaoa"
@@ -70,8 +73,12 @@ class Qaoa:
     def __post_init__(self) -> None:
         if min(self.layers, self.shots, self.max_spins, self.strings, self.memory_mb) < 1:
             raise ValueError(f"expected counts of at least 1, got {self}")
-        if not (self.deadline_s > 0 and 0 < self.tail <= 1):
+        if not (0 < self.deadline_s < math.inf and 0 < self.tail <= 1):
             raise ValueError(f"expected a positive deadline and a tail in 0..1, got {self}")
+        if self.on not in ("aer", "simulator") or self.angles not in ("shipped", "optimised"):
+            raise ValueError(f"expected on 'aer' or 'simulator' and angles 'shipped' or 'optimised', got {self}")
+        if self.tail < 1 and self.angles == "shipped":
+            raise ValueError(f"tail: expected 1 unless angles are optimised for it, got {self.tail}")
 
     def __call__(self, ising: Ising, rng: np.random.Generator) -> Spins:
         """Return the distinct sampled strings, best first by their exact energy.
@@ -138,6 +145,8 @@ class Qaoa:
         family: Family = "one_hot" if cost.groups else "transverse"
         trained = self.layers in shipped(family).schedules
         start = fixed(self.layers, family) if trained else tuned_ramp(self.layers, family)
+        if not cost.groups:
+            start = _gentler(start, cost)
         if self.angles == "shipped":
             return start
         return optimised(space_of(cost, max_bytes=self.memory_mb << 20), start, Cvar(self.tail)).schedule
@@ -155,22 +164,48 @@ class Qaoa:
             raise TooLarge(f"qaoa: expected at most {self.max_spins} spins, got {spins:g}")
 
 
+def _gentler(schedule: Schedule, cost: Ising) -> Schedule:
+    """Return the schedule with gammas that turn no spin too far in one layer.
+
+    A cost of deviation 1 over few spins has strong fields on each, and the schedules come from 10 spins: on 5 they
+    gave expectations worse than a random string's. With the limit, 20 layers found the optimum of normal models of 5,
+    8 and 12 spins with 0.78, 0.54 and 0.46 (medians of 24), without it 0.47, 0.38 and 0.46; of windows of 10 moves
+    with 0.68 and 0.73. From 12 spins on it hardly ever binds.
+    """
+    pairs = cost.pairs
+    fields = cost.h**2
+    for ends in (pairs.rows, pairs.columns):
+        fields = fields + np.bincount(ends, pairs.values**2, minlength=cost.spins)
+    turn = float(np.sqrt(fields.max(initial=0.0)) * schedule.gammas.max(initial=0.0))
+    if turn <= _LARGEST_TURN:
+        return schedule
+    return Schedule(np.asarray(schedule.gammas * (_LARGEST_TURN / turn)), schedule.betas)
+
+
 @dataclass(frozen=True, slots=True)
 class QaoaOn:
     """The same circuits on any backend: another method of Aer, noise, or hardware.
 
     Args:
         backend: runs them.
-        qaoa: what to run; its limits and its place are not asked.
+        qaoa: what to run. Of its limits only ``memory_mb`` counts, where angles are optimised on the simulator first.
         mixer: of one-hot groups. ``ring`` takes about half the gates of ``complete`` and is what hardware wants; its
             angles are those of ``complete``, which is right for groups of two and three and a start beyond.
 
-    Strings that break a group, which only noise brings about, are repaired greedily.
+    Strings that break a group, which only noise brings about, are repaired greedily. ``Aer()`` holds a state of all
+    spins; for more than 25 or so take ``Aer(method="matrix_product_state")``.
+
+    Raises:
+        ValueError: there is no such mixer.
     """
 
     backend: "Backend"
     qaoa: Qaoa = field(default_factory=lambda: Qaoa(layers=3))
     mixer: Literal["complete", "ring", "grover"] = "complete"
+
+    def __post_init__(self) -> None:
+        if self.mixer not in ("complete", "ring", "grover"):
+            raise ValueError(f"mixer: expected complete, ring or grover, got {self.mixer!r}")
 
     @property
     def kind(self) -> str:

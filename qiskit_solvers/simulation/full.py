@@ -56,6 +56,8 @@ class FullSpace:
     _spare: list[Parts] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.precision not in ("double", "single"):
+            raise ValueError(f"precision: expected double or single, got {self.precision!r}")
         needed = needed_bytes(self.ising.spins, self.precision)
         if needed > self.max_bytes or self.ising.spins > _LARGEST:
             raise TooLarge(
@@ -96,10 +98,12 @@ class FullSpace:
 
     def slope(self, gammas: Floats, betas: Floats, observable: Floats | None = None) -> Slope:
         """Return the expectation of a diagonal observable (the energy), ``(size,)``, and its derivatives."""
-        seen = self.costs if observable is None else observable
+        seen = self.costs if observable is None else np.ascontiguousarray(observable, dtype=np.float64)
+        if seen.shape != self.costs.shape:
+            raise ValueError(f"observable: expected shape ({self.size},), got {seen.shape}")
         layers = self._layers(gammas, betas)
         by_gamma, by_beta = np.zeros(len(layers)), np.zeros(len(layers))
-        kept: list[Parts] | None = [] if len(layers) * self.size * 16 <= _KEPT_BYTES else None
+        kept: list[Parts] | None = [] if self._may_keep(len(layers)) else None
         right, scale = self._evolved(layers, kept)
         left = self._room()
         value = kernels.weigh(right, seen, scale**2, left)
@@ -126,7 +130,13 @@ class FullSpace:
         return Slope(float(value), by_gamma, by_beta)
 
     def strings(self, indices: Indices) -> npt.NDArray[np.int8]:
-        """Return the strings ``(indices, spins)``."""
+        """Return the strings ``(indices, spins)``.
+
+        Raises:
+            ValueError: there is no such number.
+        """
+        if indices.size and not 0 <= indices.min() <= indices.max() < self.size:
+            raise ValueError(f"indices: expected 0 to {self.size - 1}, got {indices.min()} to {indices.max()}")
         return strings_of(indices, self.ising.spins)
 
     @property
@@ -156,6 +166,12 @@ class FullSpace:
             kernels.mix(mixed, work, spins, tangent, times)
             work, scale = mixed, left_out
         return work, scale
+
+    def _may_keep(self, layers: int) -> bool:
+        """Return whether the states of so many layers, and the one that goes back, are within the limit."""
+        one = needed_bytes(self.ising.spins, self.precision) - 8 * self.size
+        left = self.max_bytes - 8 * self.size - 2 * one
+        return layers * one <= min(left, _KEPT_BYTES)
 
     def _room(self) -> Parts:
         """Return room for a state: used room where there is some, since new pages cost a pass."""

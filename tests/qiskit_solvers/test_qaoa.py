@@ -85,6 +85,24 @@ def test_the_ramp_beats_random_strings_a_hundredfold():
         assert chances(ising, Qaoa())[int(np.argmin(diagonal(ising)))] > 100 / 2**13
 
 
+@pytest.mark.parametrize("layers", [5, 20])
+def test_few_spins_are_not_turned_too_far(layers: int):
+    """Five spins: without a limit on the turn, the worst of these was below a random string."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        ising = Ising(rng.normal(size=5), np.triu(rng.normal(size=(5, 5)), 1))
+        energy = diagonal(ising)
+        ratio = (energy.mean() - chances(ising, Qaoa(layers=layers)) @ energy) / (energy.mean() - energy.min())
+        assert ratio > 0.4
+
+
+def test_what_the_simulator_draws_is_what_a_call_returns():
+    ising, qaoa = gains(6, np.random.default_rng(1)), Qaoa(on="simulator", layers=3, shots=100, strings=100)
+    indices = np.unique(drawn(chances(ising, qaoa), 100, np.random.default_rng(7)))
+    returned = qaoa(ising, np.random.default_rng(7))
+    assert {row.tobytes() for row in returned} == {row.tobytes() for row in space_of(ising).strings(indices)}
+
+
 def test_groups_are_searched_within_their_feasible_strings():
     """32 one-hot qubits: 65,536 strings."""
     ising = assignment(8, 4, np.random.default_rng(2))
@@ -162,7 +180,18 @@ print(Qaoa()(ising, rng).tobytes().hex())
 
 
 @pytest.mark.parametrize(
-    "options", [{"layers": 0}, {"shots": 0}, {"memory_mb": 0}, {"deadline_s": 0.0}, {"tail": 0.0}, {"tail": 1.5}]
+    "options",
+    [
+        {"layers": 0},
+        {"shots": 0},
+        {"memory_mb": 0},
+        {"deadline_s": 0.0},
+        {"tail": 0.0},
+        {"tail": 1.5},
+        {"tail": 0.5},
+        {"on": "paper"},
+        {"angles": "guessed"},
+    ],
 )
 def test_options_that_make_no_circuit_are_refused(options: dict[str, float]):
     with pytest.raises(ValueError, match="expected"):

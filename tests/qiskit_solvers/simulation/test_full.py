@@ -202,6 +202,25 @@ def test_schedules_that_do_not_fit_are_refused():
         space.energy(np.array([np.nan]), np.ones(1))
 
 
+def test_what_is_not_there_is_refused():
+    space = FullSpace(model(3, np.random.default_rng(0)))
+    with pytest.raises(ValueError, match=r"observable: expected shape \(8,\), got \(3,\)"):
+        space.slope(np.ones(1), np.ones(1), np.ones(3))
+    with pytest.raises(ValueError, match="indices: expected 0 to 7, got 100"):
+        space.strings(np.array([100]))
+    with pytest.raises(ValueError, match="precision: expected double or single"):
+        FullSpace(space.ising, precision="half")
+
+
+def test_the_way_back_keeps_states_within_the_limit_only():
+    tight = FullSpace(model(12, np.random.default_rng(0)), max_bytes=full.needed_bytes(12, "double"))
+    roomy = FullSpace(tight.ising)
+    gammas, betas = angles(20, np.random.default_rng(1))
+    np.testing.assert_allclose(tight.slope(gammas, betas).betas, roomy.slope(gammas, betas).betas, atol=1e-9)
+    assert len(tight._spare) == 2
+    assert len(roomy._spare) > 20
+
+
 def test_memory_is_refused_before_it_is_taken():
     with pytest.raises(TooLarge, match="state of 25 spins: expected at most 64 MB and 26 spins, needs 768 MB"):
         FullSpace(Ising(np.zeros(25), np.zeros((25, 25))), max_bytes=1 << 26)
