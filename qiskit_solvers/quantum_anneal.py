@@ -23,7 +23,7 @@ No pace wins everywhere, and none by much; the linear one, which looks at nothin
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,7 @@ Watch = Callable[[Floats], float]
 """Expected energy after slices at the given ``s``, ``(slices so far,)``: 0 before the first, in standard deviations."""
 
 
+@runtime_checkable
 class Pace(Protocol):
     """How fast an anneal goes from the mixer to the cost."""
 
@@ -222,7 +223,7 @@ class QuantumAnneal:
         strings: how many strings to return at most.
 
     Raises:
-        ValueError: an option is not positive, or the order is not 1 or 2.
+        ValueError: the pace is none, an option is not positive, or the order is not 1 or 2.
     """
 
     kind: Literal["quantum-anneal"] = "quantum-anneal"
@@ -234,6 +235,8 @@ class QuantumAnneal:
     strings: int = 32
 
     def __post_init__(self) -> None:
+        if not isinstance(self.pace, Pace):
+            raise ValueError(f"pace: expected one, LinearAnnealing() for instance, got {self.pace!r}")
         if min(self.shots, self.max_bytes, self.strings) < 1:
             raise ValueError(f"expected counts of at least 1, got {self}")
         if not 0.0 < self.field < np.inf or self.order not in (1, 2):

@@ -31,7 +31,7 @@ class WarmStart:
         backend: what runs the circuit; None is Aer in the sandbox.
 
     Raises:
-        ValueError: epsilon is not in 0..0.5.
+        ValueError: epsilon is not in 0..0.5, or there is no such start.
     """
 
     kind: Literal["warm-start"] = "warm-start"
@@ -43,6 +43,8 @@ class WarmStart:
     def __post_init__(self) -> None:
         if not 0.0 <= self.epsilon <= 0.5:
             raise ValueError(f"epsilon: expected 0 to 0.5, got {self.epsilon}")
+        if self.start not in ("incumbent", "descent"):
+            raise ValueError(f"start: expected 'incumbent' or 'descent', got {self.start!r}")
 
     def __call__(self, ising: Ising, rng: np.random.Generator) -> Spins:
         """Return the distinct measured strings and the incumbent, best first.

@@ -227,6 +227,8 @@ def test_options_that_make_no_sense_are_refused():
     for bad in ({"shots": 0}, {"strings": 0}, {"max_bytes": 0}, {"field": 0.0}, {"field": np.nan}, {"order": 3}):
         with pytest.raises(ValueError, match="expected"):
             QuantumAnneal(**bad)
+    with pytest.raises(ValueError, match=r"pace: expected one, .* got 3"):
+        QuantumAnneal(pace=3)  # type: ignore[arg-type]
     for kind in (LinearAnnealing, ExponentialAnnealing, AdaptiveAnnealing, LocalAnnealing):
         for bad in ({"steps": 0}, {"time": 0.0}, {"time": np.inf}):
             with pytest.raises(ValueError, match="at least 1 step"):

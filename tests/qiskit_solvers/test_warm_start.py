@@ -51,3 +51,8 @@ def test_a_descent_starts_lower():
 def test_a_distance_out_of_range_is_refused(epsilon: float):
     with pytest.raises(ValueError, match=r"epsilon: expected 0 to 0\.5"):
         WarmStart(epsilon=epsilon)
+
+
+def test_a_start_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="start: expected 'incumbent' or 'descent', got 'foo'"):
+        WarmStart(start="foo")  # type: ignore[arg-type]
