@@ -9,7 +9,6 @@ import numpy as np
 from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.explain import explain, solved
 from qiskit_solvers.ising import Ising, energies
-from qiskit_solvers.qaoa import Qaoa
 from qiskit_solvers.recommend import recommend
 from qiskit_solvers.simulation.spaces import space_of
 
@@ -101,7 +100,6 @@ def _demo(items: int, places: int, seed: int) -> int:
     print(f"best: {' '.join(chosen)} (energy {energies(ising, best[None])[0]:.6g})")
     faster = recommend(ising, budget_s=1.0)
     print(f"\nfor the answer alone, recommend(ising, budget_s=1.0) is {faster.kind!r}: a simulator only ties with it")
-    print(f"on Aer: {Qaoa(layers=3)}")
     return 0
 
 
