@@ -7,7 +7,7 @@ its process; :class:`~qiskit_solvers.backends.sandboxed.Sandboxed` keeps it in a
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,8 @@ class Aer:
         memory_mb: largest run, MiB.
 
     Raises:
-        ValueError: a count is not positive, or qubits are chosen without a device.
+        ValueError: there is no such method or precision, a count is not positive, or qubits are chosen without a
+            device.
     """
 
     kind: Literal["aer"] = "aer"
@@ -66,6 +67,10 @@ class Aer:
     memory_mb: int = 1024
 
     def __post_init__(self) -> None:
+        if self.method not in ("automatic", *get_args(Method)):
+            raise ValueError(f"method: expected 'automatic' or one of {get_args(Method)}, got {self.method!r}")
+        if self.precision not in get_args(memory.Precision):
+            raise ValueError(f"precision: expected one of {get_args(memory.Precision)}, got {self.precision!r}")
         if min(self.bond_dimension, self.threads, self.memory_mb) < 1:
             raise ValueError(f"expected counts of at least 1, got {self}")
         if self.qubits and not isinstance(self.noise, FakeDevice):

@@ -142,7 +142,17 @@ def test_requests_that_make_no_sense_are_refused(shots: int, seed: int, message:
         Aer().run([QuantumCircuit(1)], shots=shots, seed=seed)
 
 
-@pytest.mark.parametrize("options", [{"memory_mb": 0}, {"bond_dimension": 0}, {"threads": 0}, {"qubits": (1,)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"memory_mb": 0},
+        {"bond_dimension": 0},
+        {"threads": 0},
+        {"qubits": (1,)},
+        {"method": "foo"},
+        {"precision": "foo"},
+    ],
+)
 def test_options_that_make_no_sense_are_refused(options: dict[str, object]):
     with pytest.raises(ValueError, match="expected"):
         Aer(**options)
