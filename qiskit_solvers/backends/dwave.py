@@ -76,7 +76,7 @@ class DWave:
 
         The seed draws embedding and offline reads; nature has none.
         """
-        check_request(reads, seed)
+        check_request(reads, seed, "reads")
         self._check_budget(reads)
         if ising.spins == 0:
             return Reads(np.ones((1, 0), np.int8), np.full(1, ising.offset), np.full(1, reads, np.int64))

@@ -156,13 +156,18 @@ def as_batches(circuits: Sequence[Circuit | Batch]) -> tuple[Batch, ...]:
     return tuple(circuit if isinstance(circuit, Batch) else Batch(circuit) for circuit in circuits)
 
 
-def check_request(shots: int, seed: int) -> None:
+def check_request(shots: int, seed: int, what: str = "shots") -> None:
     """Refuse a number of shots or a seed that no backend takes.
+
+    Args:
+        shots: how often to measure.
+        seed: of the draws.
+        what: the shots are called where the request comes from.
 
     Raises:
         ValueError: it is not at least one shot, or the seed is not in ``0 .. 2**31 - 1``.
     """
     if shots < 1:
-        raise ValueError(f"shots: expected at least 1, got {shots}")
+        raise ValueError(f"{what}: expected at least 1, got {shots}")
     if not 0 <= seed < 2**31:
         raise ValueError(f"seed: expected 0 to {2**31 - 1}, got {seed}")

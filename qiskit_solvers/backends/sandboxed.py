@@ -30,7 +30,7 @@ class Sandboxed:
         memory_mb: how far the child may grow, MiB.
 
     Raises:
-        ValueError: the deadline or the memory is not positive, or no child knows the backend.
+        ValueError: the deadline or the memory is not positive, no child knows the backend, or it is of the other kind.
     """
 
     backend: Backend
@@ -39,6 +39,8 @@ class Sandboxed:
 
     def __post_init__(self) -> None:
         _check(self.backend, self.deadline_s, self.memory_mb)
+        if not hasattr(self.backend, "run"):
+            raise ValueError(f"expected a backend of circuits, got {self.kind}: SandboxedAnnealing takes it")
 
     @property
     def kind(self) -> str:
@@ -81,7 +83,7 @@ class SandboxedAnnealing:
         memory_mb: how far the child may grow, MiB; loading D-Wave's client alone takes several hundred.
 
     Raises:
-        ValueError: the deadline or the memory is not positive, or no child knows the backend.
+        ValueError: the deadline or the memory is not positive, no child knows the backend, or it is of the other kind.
     """
 
     backend: AnnealingBackend
@@ -90,6 +92,8 @@ class SandboxedAnnealing:
 
     def __post_init__(self) -> None:
         _check(self.backend, self.deadline_s, self.memory_mb)
+        if not hasattr(self.backend, "read"):
+            raise ValueError(f"expected an annealing backend, got {self.kind}: Sandboxed takes it")
 
     @property
     def kind(self) -> str:
@@ -98,7 +102,7 @@ class SandboxedAnnealing:
 
     def read(self, ising: Ising, *, reads: int, seed: int) -> Reads:
         """Anneal in the child; see :meth:`~qiskit_solvers.backends.protocol.AnnealingBackend.read`."""
-        check_request(reads, seed)
+        check_request(reads, seed, "reads")
         answer = sandbox.call(
             "read",
             {**_described(self.backend), "ising": transfer.pack_ising(ising), "reads": reads, "seed": seed},

@@ -128,7 +128,9 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, float]):
         DWave(**options)
 
 
-@pytest.mark.parametrize(("reads", "seed"), [(0, 1), (1, -1)])
-def test_requests_that_make_no_sense_are_refused(reads: int, seed: int):
-    with pytest.raises(ValueError, match="expected"):
+@pytest.mark.parametrize(
+    ("reads", "seed", "message"), [(0, 1, "reads: expected at least 1, got 0"), (1, -1, "seed: expected 0 to")]
+)
+def test_requests_that_make_no_sense_are_refused(reads: int, seed: int, message: str):
+    with pytest.raises(ValueError, match=message):
         DWave(offline="simulated").read(model(3), reads=reads, seed=seed)

@@ -168,6 +168,18 @@ def test_backends_that_no_child_knows_are_refused():
         Sandboxed(BOXED)
 
 
+def test_a_backend_of_the_other_kind_is_refused_and_its_box_named():
+    with pytest.raises(ValueError, match="expected a backend of circuits, got dwave: SandboxedAnnealing takes it"):
+        Sandboxed(DWave())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected an annealing backend, got aer: Sandboxed takes it"):
+        SandboxedAnnealing(Aer())  # type: ignore[arg-type]
+
+
+def test_a_boxed_annealer_refuses_no_reads_by_their_name():
+    with pytest.raises(ValueError, match="reads: expected at least 1, got 0"):
+        SandboxedAnnealing(DWave(offline="simulated")).read(Ising(np.zeros(1), np.zeros((1, 1))), reads=0, seed=0)
+
+
 @pytest.mark.parametrize("backend", [Ibm(), Ibm(secret={}.get)], ids=["environment", "getter"])
 def test_a_missing_key_is_named_before_a_child_is_asked(monkeypatch: pytest.MonkeyPatch, backend: Ibm):
     monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
