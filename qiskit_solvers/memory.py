@@ -5,8 +5,6 @@ The figures of Aer are those of qiskit-aer 0.18, measured as growth of its addre
 """
 
 import itertools
-import math
-from collections.abc import Sequence
 from typing import Literal
 
 from qiskit_solvers.errors import TooLarge
@@ -33,11 +31,6 @@ def statevector_bytes(qubits: int, precision: Precision = "double") -> int:
 def density_matrix_bytes(qubits: int, precision: Precision = "double") -> int:
     """Return the size of a density matrix, ``4**qubits`` entries."""
     return _AMPLITUDE_BYTES[precision] << (2 * qubits)
-
-
-def subspace_bytes(levels: Sequence[int], precision: Precision = "double") -> int:
-    """Return the size of a state over the product of choices of so many levels each."""
-    return _AMPLITUDE_BYTES[precision] * math.prod(levels)
 
 
 def mps_bytes(qubits: int, bond_dimension: int) -> int:
@@ -95,9 +88,10 @@ def require(needed_bytes: int, memory_mb: int, what: str) -> None:
         TooLarge: it needs more than there is.
     """
     if needed_bytes > memory_mb << 20:
-        raise TooLarge(f"{what}: expected at most {memory_mb} MiB, needs {_mebibytes(needed_bytes)} MiB")
+        raise TooLarge(f"{what}: expected at most {memory_mb} MiB, needs {mebibytes(needed_bytes)} MiB")
 
 
-def _mebibytes(count: int) -> str:
+def mebibytes(count: int) -> str:
+    """Return a number of bytes in MiB, rounded up; as the power of two below it where that is easier to read."""
     whole = -(-count >> 20)
     return f"{whole}" if whole < 10**9 else f"2**{count.bit_length() - 20}"

@@ -44,9 +44,3 @@ def physical_qubits(circuit: Circuit) -> tuple[int, ...]:
             bit = circuit.find_bit(instruction.clbits[0]).index
             found[bit] = circuit.find_bit(instruction.qubits[0]).index
     return tuple(found)
-
-
-def used_qubits(circuit: Circuit) -> int:
-    """Return how many qubits a translated circuit acts on; simulators leave the idle ones out."""
-    used = {qubit for one in circuit.data if one.operation.name != "barrier" for qubit in one.qubits}
-    return len(used)

@@ -87,8 +87,6 @@ def test_sizes_of_states():
     assert memory.statevector_bytes(20) == 2**24
     assert memory.statevector_bytes(20, "single") == 2**23
     assert memory.density_matrix_bytes(10) == 2**24
-    assert memory.subspace_bytes([8] * 7, "single") == 8**7 * 8
-    assert memory.subspace_bytes([]) == 16
     # 4 qubits of a matrix product state with full bonds 1, 2, 4, 2, 1, and the widest pair beside them
     assert memory.mps_bytes(4, 100) == 32 * (2 + 8 + 8 + 2) + 96 * 64
     assert memory.mps_bytes(60, 64) < 10 * 2**20
