@@ -14,12 +14,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from qiskit_solvers import memory
 from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.ising import Floats, Indices, Ising
 from qiskit_solvers.one_hot import factors, strings_from_choices, tables
 from qiskit_solvers.simulation import subspace_kernels as kernels
 from qiskit_solvers.simulation.layout import Layout, bytes_used, laid_out
-from qiskit_solvers.simulation.space import Amplitudes, Slope
+from qiskit_solvers.simulation.space import Amplitudes, Slope, checked_angles
 
 Mixer = Literal["complete", "grover"]
 Precision = Literal["double", "single"]
@@ -74,7 +75,9 @@ class Subspace:
             raise ValueError(f"mixer: expected 'complete' or 'grover', got {self.mixer!r}")
         needed = bytes_needed(self.ising, self.precision)
         if needed > self.max_bytes:
-            raise TooLarge(f"subspace: {needed} bytes needed, {self.max_bytes} allowed")
+            raise TooLarge(
+                f"subspace: expected at most {self.max_bytes >> 20} MiB, needs {memory.mebibytes(needed)} MiB"
+            )
         known = tables(self.ising)
         if known.singles.size:
             layout = laid_out(known.starts, known.constant, known.singles, known.pairs)
@@ -143,7 +146,7 @@ class Subspace:
 
     def _evolved(self, gammas: Floats, betas: Floats, states: int = 1) -> Amplitudes:
         """Return real and imaginary parts, ``(2 states, size)``, but for a global phase; the first state is set."""
-        _check(gammas, betas)
+        gammas, betas = checked_angles(gammas, betas)
         parts = np.empty((2 * states, self.size), dtype=np.float64 if self.precision == "double" else np.float32)
         parts[0], parts[1] = self.size**-0.5, 0.0
         self._run(gammas, betas, parts[:2])
@@ -151,15 +154,9 @@ class Subspace:
 
     def _run(self, gammas: Floats, betas: Floats, parts: Amplitudes) -> tuple[Floats, Floats]:
         """Apply the layers to one state, or undo them on two and return the derivatives."""
+        gammas, betas = checked_angles(gammas, betas)
         slopes = np.zeros((2, gammas.size))
         angles = np.ascontiguousarray(gammas, dtype=np.float64), np.ascontiguousarray(betas, dtype=np.float64)
         room = kernels.phases(self.layout), kernels.room(self.layout, parts)
         kernels.run(self.layout, *angles, self.mixer == "grover", parts, *room, self.costs, slopes)
         return slopes[0], slopes[1]
-
-
-def _check(gammas: Floats, betas: Floats) -> None:
-    if gammas.shape != betas.shape or gammas.ndim != 1:
-        raise ValueError(f"gammas, betas: expected two equal shapes (layers,), got {gammas.shape} and {betas.shape}")
-    if not (np.isfinite(gammas).all() and np.isfinite(betas).all()):
-        raise ValueError("gammas, betas: expected finite numbers, got NaN or infinity")
