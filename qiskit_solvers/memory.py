@@ -18,7 +18,7 @@ _MPS_SHOT_BYTES = 80  # and 8 bytes a qubit
 _STRING_BYTES = 220  # an entry of the counts: in Aer, as hexadecimal text, in the result's dict and ours
 _GATE_BYTES = 2048  # a gate in Qiskit and in Aer's circuit
 _MATRIX_ENTRY_BYTES = 32  # an array's entry twice
-_DIAGONAL_ENTRY_BYTES = 80  # a complex number of Python in a list, and Aer's
+_DIAGONAL_ENTRY_BYTES = 112  # a complex number of Python in a list, Aer's, and what the allocator rounds up
 _FUSED_GATES = 5  # the fewest two-qubit gates that connect the 6 qubits of a fused gate, a matrix of 64 x 64
 _FLOOR_BYTES = 1 << 20  # whatever else a run touches
 
