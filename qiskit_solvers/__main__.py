@@ -99,7 +99,7 @@ def _demo(items: int, places: int, seed: int) -> int:
     chosen = [str(name) for name, spin in zip(ising.names, best, strict=True) if spin < 0]
     print(f"best: {' '.join(chosen)} (energy {energies(ising, best[None])[0]:.6g})")
     faster = recommend(ising, budget_s=1.0)
-    print(f"\nfor the answer alone, recommend(ising, budget_s=1.0) is {faster.kind!r}: a simulator only ties with it")
+    print(f"\nfor the answer alone, recommend(ising, budget_s=1.0) is {faster.kind!r}")
     return 0
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from qiskit_solvers.errors import SolverFailed, TooLarge
 from qiskit_solvers.ising import Floats, Ising
 from qiskit_solvers.one_hot import factors
+from qiskit_solvers.simulation.sampling import drawn
 from qiskit_solvers.simulation.spaces import circuit_cost
 from qiskit_solvers.simulation.subspace import Subspace
 from qiskit_solvers.solver import Spins, best_first
@@ -124,8 +125,7 @@ class Boltzmann:
             ising, self.inverse_temperature, self.field, rng=rng if method == "krylov" else None, vectors=self.vectors
         )
         space = Subspace(ising, max_bytes=self.max_bytes)
-        indices = np.searchsorted(np.cumsum(chances), rng.random(self.samples) * chances.sum(), side="right")
-        return space.strings(np.minimum(indices, space.size - 1).astype(np.int64))
+        return space.strings(drawn(chances, self.samples, rng))
 
 
 def thermal_probabilities(

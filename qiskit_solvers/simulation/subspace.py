@@ -127,16 +127,6 @@ class Subspace:
         value = float(kernels.expectation(states, seen, True))
         return Slope(value, *self._run(gammas, betas, states))
 
-    def sample(self, gammas: Floats, betas: Floats, shots: int, rng: np.random.Generator) -> Indices:
-        """Return the numbers of the strings that ``shots`` measurements see, ``(shots,)``, in the order seen."""
-        if shots < 0:
-            raise ValueError(f"shots: expected 0 or more, got {shots}")
-        cumulative = self.probabilities(gammas, betas)
-        np.cumsum(cumulative, out=cumulative)
-        drawn = np.searchsorted(cumulative, rng.random(shots) * cumulative[-1], side="right")
-        indices: Indices = np.minimum(drawn, self.size - 1).astype(np.int64)
-        return indices
-
     def strings(self, indices: Indices) -> npt.NDArray[np.int8]:
         """Return the spin strings ``(indices, spins)`` with these numbers."""
         if indices.size and not (indices.min() >= 0 and indices.max() < self.size):

@@ -12,6 +12,7 @@ from scipy.linalg import expm
 from scipy.stats import chisquare
 
 from qiskit_solvers import Ising, TooLarge, diagonal, energies
+from qiskit_solvers.simulation.sampling import drawn
 from qiskit_solvers.simulation.subspace import Subspace, bytes_needed
 
 Mixer = Literal["complete", "grover"]
@@ -251,11 +252,11 @@ def test_samples_follow_the_probabilities():
     space = Subspace(model([3, 4], 2, rng))
     gammas, betas = np.array([0.2, 0.3]), np.array([0.5, 0.2])
     shots = 20_000
-    seen = np.bincount(space.sample(gammas, betas, shots, rng), minlength=space.size)
+    seen = np.bincount(drawn(space.probabilities(gammas, betas), shots, rng), minlength=space.size)
     assert chisquare(seen, space.probabilities(gammas, betas) * shots).pvalue > 1e-3
-    assert space.sample(gammas, betas, 0, rng).size == 0
-    with pytest.raises(ValueError, match="shots: expected 0 or more, got -1"):
-        space.sample(gammas, betas, -1, rng)
+    for none in (0, -1):
+        with pytest.raises(ValueError, match=f"shots: expected at least 1, got {none}"):
+            drawn(space.probabilities(gammas, betas), none, rng)
 
 
 @pytest.mark.parametrize("precision", ["double", "single"])
@@ -302,7 +303,7 @@ def test_the_estimate_of_memory_is_what_is_held(sizes: list[int], free: int, pre
     space = Subspace(ising, precision)
     space.state(gammas, betas)
     space.slope(gammas, betas)
-    space.sample(gammas, betas, 1, rng)
+    drawn(space.probabilities(gammas, betas), 1, rng)
     held = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     needed = bytes_needed(ising, precision)
