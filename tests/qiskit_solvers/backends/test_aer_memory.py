@@ -57,7 +57,7 @@ def run_fenced(aer: Aer, circuit: QuantumCircuit, shots: int, memory_mb: int) ->
         pytest.param(Aer(memory_mb=UNKNOWN_MB), uniform(3), 300_000, 0.8, id="shots"),
         pytest.param(Aer(memory_mb=UNKNOWN_MB), uniform(18), 60_000, 0.5, id="distinct strings"),
         pytest.param(Aer(memory_mb=UNKNOWN_MB), uniform(6, 400), 10, 0.8, id="gates"),
-        pytest.param(Aer(memory_mb=UNKNOWN_MB), uniform(13, 150), 10, 0.2, id="fused gates"),
+        pytest.param(Aer(memory_mb=UNKNOWN_MB), uniform(13, 600), 10, 0.1, id="fused gates"),
         pytest.param(Aer(memory_mb=UNKNOWN_MB), carried(UnitaryGate(np.eye(32)), 300), 10, 0.5, id="matrices"),
         pytest.param(Aer(memory_mb=UNKNOWN_MB), carried(DiagonalGate([1.0] * 256), 400), 10, 0.4, id="diagonals"),
     ],
