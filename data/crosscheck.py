@@ -118,6 +118,14 @@ def _shape(index: int, job: Job) -> Iterator[Contradiction]:
     caps = [level.cap_w for level in job.power_levels]
     if caps != sorted(set(caps)):
         yield Contradiction("jobs", index, "power_levels", "caps in rising order", caps)
+    split = job.parallelism
+    if job.gpus % (split.tensor * split.pipeline) or job.gpus % split.expert:
+        expected = f"groups into which the job's {job.gpus} GPUs divide"
+        found = f"tensor {split.tensor} x pipeline {split.pipeline}, expert {split.expert}"
+        yield Contradiction("jobs", index, "parallelism", expected, found)
+    if job.gpu_power_high_w is not None and job.gpu_power_high_w < (job.gpu_power_w or 0.0):
+        expected = f"at least gpu_power_w = {job.gpu_power_w} W"
+        yield Contradiction("jobs", index, "gpu_power_high_w", expected, job.gpu_power_high_w)
 
 
 def _holdings(
@@ -190,11 +198,36 @@ def _experts(index: int, deployment: ExpertDeployment) -> Iterator[Contradiction
             yield Contradiction("deployments", index, field, "every expert at least once", f"without {min(missing)}")
         if held and max(held) >= experts:
             yield Contradiction("deployments", index, field, f"experts below {experts}", max(held))
+    yield from _ranks(index, deployment)
     for position, step in enumerate(deployment.transitions):
         if step.layer >= layers - 1 or step.source >= experts or step.target >= experts:
             expected = f"layer below {layers - 1}, experts below {experts}"
             found = f"layer {step.layer}, {step.source} -> {step.target}"
             yield Contradiction("deployments", index, f"transitions[{position}]", expected, found)
+
+
+def _ranks(index: int, deployment: ExpertDeployment) -> Iterator[Contradiction]:
+    speeds, ranks = deployment.rank_speed, deployment.ranks
+    if speeds and (len(speeds) != ranks or max(speeds) <= 0.0):
+        found = f"{len(speeds)} speeds, the largest {max(speeds)}"
+        yield Contradiction("deployments", index, "rank_speed", f"{ranks} speeds, one of them above 0", found)
+    if deployment.experts % deployment.expert_groups:
+        expected = f"groups into which {deployment.experts} experts divide"
+        yield Contradiction("deployments", index, "expert_groups", expected, deployment.expert_groups)
+    if deployment.shares and [len(row) for row in deployment.shares] != [deployment.slots] * deployment.layers:
+        shape = f"({len(deployment.shares)}, {sorted({len(row) for row in deployment.shares})})"
+        expected = f"shape ({deployment.layers}, {deployment.slots})"
+        yield Contradiction("deployments", index, "shares", expected, shape)
+        return
+    for layer, (held, shares) in enumerate(zip(deployment.placement, deployment.shares, strict=False)):
+        total = [0.0] * deployment.experts
+        for expert, share in zip(held, shares, strict=False):
+            if expert < deployment.experts:
+                total[expert] += share
+        wrong = next((expert for expert, share in enumerate(total) if abs(share - 1.0) > 1e-6), None)
+        if wrong is not None:
+            expected = f"shares of expert {wrong} that add up to 1"
+            yield Contradiction("deployments", index, f"shares[{layer}]", expected, total[wrong])
 
 
 def _series(snapshot: Snapshot) -> Iterator[Contradiction]:

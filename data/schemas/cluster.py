@@ -13,6 +13,8 @@ from data.schemas.units import RECORD, ClusterPowerW, Count, GigabytesPerSecond,
 
 SCHEMA_VERSION = "1.0"
 
+Price = Annotated[float, Field(ge=0.0, le=100.0, description="US dollars per kWh")]
+
 
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Node:
         gpu_power_max_w: highest cap, the default.
         gpu_idle_w: draw of a GPU without work.
         base_power_w: draw of the node without its GPUs.
+        power_cap_w: the node with its GPUs never draws more; None means no cap of its own.
         unavailable_gpus: GPUs that must not be used: failed, reserved, or held by a record that was set aside.
     """
 
@@ -38,6 +41,7 @@ class Node:
     gpu_power_max_w: GpuPowerW = 700.0
     gpu_idle_w: GpuPowerW = 60.0
     base_power_w: NodePowerW = 0.0
+    power_cap_w: NodePowerW | None = None
     state: Literal["up", "drained", "down"] = "up"
     unavailable_gpus: tuple[GpuIndex, ...] = ()
 
@@ -61,18 +65,33 @@ class Limits:
 
     Args:
         power_cap_w: the whole cluster never draws more; None means no cap.
+        rack_power_cap_w: no rack draws more; None means no cap.
+        power_quantile: share of forecast draws that must not exceed what a plan allows for them.
         migration_budget_gpus: GPUs of running jobs that one plan may move.
         migration_budget_replicas: expert replicas that one plan may move.
+        next_gangs: whole-domain gangs that are expected next, and for which room is worth keeping together.
+        spare_nodes_per_domain: nodes of each NVLink domain that are kept free to stand in for one that fails.
         slot_s: length of a slot of the schedule.
         horizon_slots: slots that the schedule looks ahead.
+        energy_price_usd_per_kwh: where ``energy_prices_usd_per_kwh`` says nothing.
+        energy_prices_usd_per_kwh: one for each slot from the snapshot on; the last one holds from then on.
+        carbon_g_per_kwh: of the grid, one for each slot likewise; empty where it does not matter.
+        carbon_price_usd_per_kg: what a kilogram of carbon dioxide counts in the plan.
     """
 
     power_cap_w: ClusterPowerW | None = None
+    rack_power_cap_w: ClusterPowerW | None = None
+    power_quantile: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     migration_budget_gpus: Count = 64
     migration_budget_replicas: Count = 512
+    next_gangs: Count = 1
+    spare_nodes_per_domain: Count = 0
     slot_s: Annotated[float, Field(ge=1.0, le=86_400.0)] = 300.0
     horizon_slots: Annotated[int, Field(ge=1, le=2_016)] = 96
-    energy_price_usd_per_kwh: Annotated[float, Field(ge=0.0, le=100.0)] = 0.10
+    energy_price_usd_per_kwh: Price = 0.10
+    energy_prices_usd_per_kwh: tuple[Price, ...] = ()
+    carbon_g_per_kwh: tuple[Annotated[float, Field(ge=0.0, le=5_000.0)], ...] = ()
+    carbon_price_usd_per_kg: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
 
 
 @with_config(RECORD)

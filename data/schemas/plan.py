@@ -168,11 +168,15 @@ class SetAside:
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
 class AssumedPower:
-    """The draw that was assumed for a job whose ``gpu_power_w`` the snapshot does not know, and who said so."""
+    """The draw that was assumed for a job whose ``gpu_power_w`` the snapshot does not know, and who said so.
+
+    ``gpu_power_high_w`` is what it exceeds only as often as ``Limits.power_quantile`` allows.
+    """
 
     job: Id
     gpu_power_w: GpuPowerW
     source: str
+    gpu_power_high_w: GpuPowerW | None = None
 
 
 @with_config(RECORD)

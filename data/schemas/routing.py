@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, with_config
 
-from data.schemas.units import RECORD, Gigabytes, Id
+from data.schemas.units import RECORD, Fraction, Gigabytes, Id
 
 Tokens = Annotated[float, Field(ge=0.0, le=1e15)]
 Index = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -34,6 +34,11 @@ class ExpertDeployment:
         placement: expert in each physical slot, ``(layers, ranks * slots_per_rank)``; more than one
             slot may hold the same expert (replicas), and every expert has at least one.
         transitions: token flow between adjacent layers; empty where it was not recorded.
+        shares: share of its expert's tokens that each slot takes, ``(layers, slots)``; empty where they are split
+            evenly over the replicas.
+        rank_speed: of each rank relative to a healthy one, ``(ranks,)``: 0 has failed; empty means all 1.
+        expert_groups: experts are numbered group by group, in so many groups that should each stay in one NVLink
+            domain (device-limited routing); 1 means no groups.
         expert_gb: size of one expert's weights, what a move costs.
         window_s: length of one load window.
     """
@@ -45,6 +50,9 @@ class ExpertDeployment:
     loads: Annotated[tuple[tuple[tuple[Tokens, ...], ...], ...], Field(min_length=1)]
     placement: Annotated[tuple[tuple[Index, ...], ...], Field(min_length=1)]
     transitions: tuple[Transition, ...] = ()
+    shares: tuple[tuple[Fraction, ...], ...] = ()
+    rank_speed: tuple[Annotated[float, Field(ge=0.0, le=10.0)], ...] = ()
+    expert_groups: Annotated[int, Field(ge=1, le=10_000)] = 1
     expert_gb: Gigabytes = 0.0
     window_s: Annotated[float, Field(gt=0.0, le=1e7)] = 600.0
 
