@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, with_config
 
+from data.readers.job_graph import read_job_graph
 from data.readers.kubernetes import read_kubernetes_files, read_kubernetes_live
 from data.readers.prometheus import read_series, with_series
 from data.readers.reading import Reading
@@ -18,7 +19,7 @@ from data.readers.slurm import read_slurm_files, read_slurm_live
 from data.readers.slurm_nodes import Assumptions
 from data.readers.snapshot import read_snapshot
 from data.readers.topology import read_topology
-from data.readers.topology_merge import with_topology
+from data.readers.topology_merge import snapshot_of, with_topology
 from data.readers.traces import read_philly
 
 FORM = ConfigDict(extra="forbid")
@@ -204,6 +205,56 @@ class PhillyTrace:
         return read_philly(self.path, jobs=self.jobs, gpus=self.gpus)
 
 
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class JobGraph:
+    """Jobs that wait for one another, ``{"jobs": {"B": ["A"]}}``, with what they draw."""
+
+    path: Annotated[Path, Field(title="Dependencies", description='JSON: {"jobs": {"B": ["A"]}}')]
+    profile: Annotated[
+        Path | None, Field(title="Energy profile", description="JSON {job: watts}, or CSV job,power_w,duration_s,gpus")
+    ] = None
+    kind: Literal["job-graph"] = "job-graph"
+
+    @property
+    def live(self) -> bool:
+        """Files."""
+        return False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the graph."""
+        return self.path.parent
+
+    def __call__(self) -> Reading:
+        """Read the files; see :func:`data.readers.job_graph.read_job_graph`."""
+        return read_job_graph(self.path, self.profile)
+
+
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """An idle cluster from a topology dump alone: an edge list ``source,target,bandwidth`` or any other."""
+
+    path: Annotated[Path, Field(title="Dump")]
+    gpu_model: Annotated[str, Field(title="GPU model")] = "H100"
+    kind: Literal["fabric"] = "fabric"
+
+    @property
+    def live(self) -> bool:
+        """A file."""
+        return False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the dump."""
+        return self.path.parent
+
+    def __call__(self) -> Reading:
+        """Read the file; see :func:`data.readers.topology.read_topology`."""
+        return snapshot_of(read_topology(self.path), gpu_model=self.gpu_model, taken_at="1970-01-01T00:00:00+00:00")
+
+
 KINDS: tuple[type[Any], ...] = (
     Sample,
     SnapshotFile,
@@ -212,10 +263,12 @@ KINDS: tuple[type[Any], ...] = (
     KubernetesFiles,
     Kubernetes,
     PhillyTrace,
+    JobGraph,
+    Fabric,
 )
 
 Source = Annotated[
-    Sample | SnapshotFile | SlurmFiles | Slurm | KubernetesFiles | Kubernetes | PhillyTrace,
+    Sample | SnapshotFile | SlurmFiles | Slurm | KubernetesFiles | Kubernetes | PhillyTrace | JobGraph | Fabric,
     Field(discriminator="kind"),
 ]
 """Any of them, told apart by ``kind``."""

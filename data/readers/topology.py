@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data.errors import BadRecord, BadSource
 from data.readers.dump import Dump, is_id, read_dump
+from data.readers.edge_list import read_edge_list, read_node_link, recognises_edge_list, recognises_node_link
 from data.readers.ibnetdiscover import read_ibnetdiscover, recognises_ibnetdiscover
 from data.readers.nccl import read_nccl_graphs, read_nccl_topology
 from data.readers.netq import (
@@ -21,7 +22,7 @@ from data.schemas.topology import Topology, TopologyNode
 
 KNOWN = (
     "nvidia-smi topo -m, NCCL topology or graph XML, ibnetdiscover, NetQ JSON (compute nodes, topology graph), "
-    "a Topograph model in YAML, or Slurm's topology.conf"
+    "a Topograph model in YAML, Slurm's topology.conf, an edge list (CSV source,target,bandwidth), or NetworkX JSON"
 )
 
 _SLURM = re.compile(r"^[ \t]*(SwitchName|BlockName)[ \t]*=", re.IGNORECASE | re.MULTILINE)
@@ -57,6 +58,8 @@ def read_topology(path: Path, *, node: str | None = None) -> Topology:
         return _read_slurm(dump)
     if recognises_topograph(dump.text):
         return read_topograph(dump)
+    if recognises_edge_list(dump.text):
+        return read_edge_list(dump)
     raise dump.refused(KNOWN, f"text that starts with {start.splitlines()[0][:80]!r}")
 
 
@@ -72,10 +75,12 @@ def _read_xml(dump: Dump, machine: str) -> Topology:
 
 def _read_json(dump: Dump) -> Topology:
     document = load_json(dump)
-    if recognises_topology_graph(document):
-        return read_topology_graph(dump, document)
     if recognises_compute_nodes(document):
         return read_compute_nodes(dump, document)
+    if recognises_node_link(document):
+        return read_node_link(dump, document)
+    if recognises_topology_graph(document):
+        return read_topology_graph(dump, document)
     first = document[0] if isinstance(document, list) and document else document
     found = f"an object with {', '.join(sorted(first))[:200] or 'no keys'}" if isinstance(first, dict) else repr(first)
     raise dump.refused(KNOWN, f"JSON: {found[:240]}")

@@ -18,6 +18,7 @@ Format = Literal[
     "NetQ topology graph",
     "Topograph model",
     "Slurm topology",
+    "edge list",
 ]
 
 
