@@ -1,0 +1,125 @@
+"""How does a serving engine load an expert map? SGLang's, vLLM's, vLLM Ascend's and TensorRT-LLM's files.
+
+All of them hold the expert in each physical slot of each layer, slots rank by rank, and differ in which layers they
+count and how they wrap them:
+
+- SGLang, ``--init-expert-location map.json``: every layer of the model, those without experts too, and one key only,
+  since it takes each key for an argument;
+- vLLM: mixture-of-experts layers only. Its releases up to 0.32 read no map when they start (the change that would,
+  vllm-project/vllm#41141, is open); this is the array that its ``EplbState.physical_to_logical_map`` holds, in the
+  wrapping that builds with an ``expert_map_path`` in ``--eplb-config`` read;
+- vLLM Ascend, ``expert_map_path``: the same layers as lists of experts by device;
+- TensorRT-LLM, ``moe_config.load_balancer: map.yaml``: layers by their number in the model.
+
+Layers of the deployment that had no tokens in any window hold no experts that are used (the first layers of DeepSeek
+models are dense). None of the files can say that replicas share an expert's tokens unevenly.
+"""
+
+import json
+
+import yaml
+
+from data.schemas.routing import ExpertDeployment
+
+Rows = list[list[int]]
+
+
+def sglang_map(deployment: ExpertDeployment, *, dense_layers: int = 0) -> str:
+    """Return the map as SGLang's ``--init-expert-location`` reads it.
+
+    Args:
+        deployment: whose placement it is.
+        dense_layers: layers of the model before the first of the deployment; they get the engine's trivial map.
+    """
+    _refuse_negative(dense_layers)
+    trivial = [slot % deployment.experts for slot in range(deployment.slots)]
+    rows = [trivial] * dense_layers + [list(row) for row in deployment.placement]
+    return f'{{"physical_to_logical_map": [\n{_lines(rows)}\n]}}\n'
+
+
+def vllm_map(deployment: ExpertDeployment, *, model: str = "") -> str:
+    """Return the map as vLLM's load balancer holds it.
+
+    Args:
+        deployment: whose placement it is.
+        model: name of the model; empty takes the deployment's id.
+    """
+    rows = [row for _, row in _used(deployment)]
+    head = {
+        "version": 1,
+        "format": "vllm_offline_eplb_physical_to_logical",
+        "model_name": model or deployment.id,
+        "num_moe_layers": len(rows),
+        "num_logical_experts": deployment.experts,
+        "num_physical_experts": deployment.slots,
+        "num_redundant_experts": deployment.slots - deployment.experts,
+    }
+    opening = json.dumps(head)[:-1]
+    return f'{opening}, "physical_to_logical_map": [\n{_lines(rows)}\n]}}\n'
+
+
+def vllm_ascend_map(deployment: ExpertDeployment) -> str:
+    """Return the map as vLLM Ascend's ``expert_map_path`` reads it."""
+    room = deployment.slots_per_rank
+    layers = [
+        {
+            "layer_id": number,
+            "device_count": deployment.ranks,
+            "device_list": [
+                {"device_id": rank, "device_expert": row[rank * room : (rank + 1) * room]}
+                for rank in range(deployment.ranks)
+            ],
+        }
+        for number, (_, row) in enumerate(_used(deployment))
+    ]
+    return json.dumps({"moe_layer_count": len(layers), "layer_list": layers}) + "\n"
+
+
+def tensorrt_yaml(deployment: ExpertDeployment, *, dense_layers: int = 0, layer_updates_per_iter: int = 0) -> str:
+    """Return the map as TensorRT-LLM's ``load_balancer`` reads it.
+
+    Args:
+        deployment: whose placement it is.
+        dense_layers: layers of the model before the first of the deployment; the file numbers layers from there.
+        layer_updates_per_iter: layers that the engine may rebalance in each iteration; 0 keeps the map as it is.
+
+    Raises:
+        ValueError: a number is below 0.
+    """
+    _refuse_negative(dense_layers)
+    if layer_updates_per_iter < 0:
+        raise ValueError(f"layer_updates_per_iter: expected at least 0, got {layer_updates_per_iter}")
+    document = {
+        "num_slots": deployment.slots,
+        "initial_global_assignments": {dense_layers + layer: row for layer, row in _used(deployment)},
+        "layer_updates_per_iter": layer_updates_per_iter,
+    }
+    # leaves in one line, as the engine's own generator writes them
+    return yaml.safe_dump(document, default_flow_style=None, sort_keys=False, width=float("inf"))
+
+
+def not_carried(deployment: ExpertDeployment) -> tuple[str, ...]:
+    """Return what of ``deployment`` no engine's file can say, in plain words."""
+    notes = []
+    if any(len(set(row)) > 1 for row in deployment.shares):
+        notes.append(f"{deployment.id}: uneven shares of replicas are not in the engine's file; it splits evenly")
+    failed = [rank for rank, speed in enumerate(deployment.rank_speed) if speed == 0.0]
+    if failed:
+        notes.append(f"{deployment.id}: the file has slots for failed ranks {failed}; start the engine without them")
+    return tuple(notes)
+
+
+def _used(deployment: ExpertDeployment) -> list[tuple[int, list[int]]]:
+    """Return the number and the slots of each layer that routed tokens in some window; all where none did."""
+    layers = range(deployment.layers)
+    used = [layer for layer in layers if any(sum(window[layer]) > 0.0 for window in deployment.loads)]
+    return [(layer, list(deployment.placement[layer])) for layer in used or layers]
+
+
+def _lines(rows: Rows) -> str:
+    return ",\n".join(json.dumps(row) for row in rows)
+
+
+def _refuse_negative(dense_layers: int) -> None:
+    if dense_layers < 0:
+        raise ValueError(f"dense_layers: expected at least 0, got {dense_layers}")
