@@ -7,7 +7,7 @@ from data.errors import BadRecord, SourceUnavailable
 from data.schemas.checkpoint import Archive, Checkpoint
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import Compress
-from flows.params import OptimizeParams
+from flows.params import Params
 from tasks.compress import compress_to_archive
 from tasks.plan import Part, archived
 
@@ -22,7 +22,7 @@ class Archives:
     set_aside: tuple[BadRecord, ...] = ()
 
 
-def archive_checkpoints(snapshot: Snapshot, params: OptimizeParams, run: Path) -> Archives:
+def archive_checkpoints(snapshot: Snapshot, params: Params, run: Path) -> Archives:
     """Archive every checkpoint of ``snapshot`` that has no archive yet, in ``run``; a bad one is set aside."""
     if "checkpoints" not in params.nouns:
         return Archives(Part())

@@ -13,13 +13,11 @@ MOST_ROWS = 200
 """Rows of a table live in the server's database."""
 
 
-def publish_artifacts(plan: Plan, verdict: Verdict, folder: Path) -> None:
-    """Publish the artifacts of a run whose files lie in ``folder``."""
+def publish_artifacts(plan: Plan, verdict: Verdict, folder: Path, flow: str) -> None:
+    """Publish the artifacts of a run of ``flow`` whose files lie in ``folder``."""
     summary = f"{summary_markdown(plan, verdict)}\n\nFiles: `{folder.resolve()}`\n"
-    create_markdown_artifact(summary, key="optimize-cluster-summary", description="What the plan changes")
-    create_table_artifact(
-        action_rows(plan, MOST_ROWS), key="optimize-cluster-actions", description="Actions of the plan"
-    )
-    create_table_artifact(solver_rows(plan), key="optimize-cluster-solvers", description="What each solver reached")
+    create_markdown_artifact(summary, key=f"{flow}-summary", description="What the plan changes")
+    create_table_artifact(action_rows(plan, MOST_ROWS), key=f"{flow}-actions", description="Actions of the plan")
+    create_table_artifact(solver_rows(plan), key=f"{flow}-solvers", description="What each solver reached")
     link = (folder.resolve() / REPORT).as_uri()
-    create_link_artifact(link, key="optimize-cluster-report", link_text="Report", description="The report of the run")
+    create_link_artifact(link, key=f"{flow}-report", link_text="Report", description="The report of the run")

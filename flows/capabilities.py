@@ -7,7 +7,7 @@ import numpy as np
 
 from data.schemas.cluster import Snapshot
 from data.transition import apply_actions
-from flows.params import TWINS, OptimizeParams
+from flows.params import TWINS, Params
 from flows.watch import Watch
 from tasks.plan import Part
 from tasks.predict import Forecast
@@ -17,21 +17,24 @@ from tasks.problems.protocol import Problem
 from tasks.problems.routing import Routing
 from tasks.refine import refine_plan
 
-Build = Callable[[Snapshot, Forecast], tuple[Problem[Any], ...]]
-"""Turns a state and what is forecast about it into problems; their decisions are of different types."""
+Build = Callable[[Snapshot, Forecast, Params], tuple[Problem[Any], ...]]
+"""Turns a state, what is forecast about it and what was asked for into problems; their decisions differ in type."""
 
 
-def _placement(state: Snapshot, forecast: Forecast) -> tuple[Problem[Any], ...]:
-    return (Placement.from_snapshot(state, flagged_domains=forecast.flagged_domains),)
+def _placement(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Problem[Any], ...]:
+    weights = params.placement_weights
+    return (Placement.from_snapshot(state, weights, flagged_domains=forecast.flagged_domains),)
 
 
-def _power(state: Snapshot, _forecast: Forecast) -> tuple[Problem[Any], ...]:
+def _power(state: Snapshot, _forecast: Forecast, _params: Params) -> tuple[Problem[Any], ...]:
     return (Power.from_snapshot(state),)
 
 
-def _routing(state: Snapshot, forecast: Forecast) -> tuple[Problem[Any], ...]:
+def _routing(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Problem[Any], ...]:
     return tuple(
-        Routing.from_snapshot(state, deployment.id, loads=forecast.loads_of(deployment.id))
+        Routing.from_snapshot(
+            state, deployment.id, loads=forecast.loads_of(deployment.id), weights=params.routing_weights
+        )
         for deployment in state.deployments
     )
 
@@ -39,7 +42,7 @@ def _routing(state: Snapshot, forecast: Forecast) -> tuple[Problem[Any], ...]:
 BUILDERS: Mapping[str, Build] = {"placement": _placement, "power": _power, "routing": _routing}
 
 
-def improve(snapshot: Snapshot, forecast: Forecast, params: OptimizeParams, watch: Watch) -> list[Part]:
+def improve(snapshot: Snapshot, forecast: Forecast, params: Params, watch: Watch) -> list[Part]:
     """Refine each noun that was asked for, on the state that the ones before it leave behind.
 
     Args:
@@ -55,8 +58,8 @@ def improve(snapshot: Snapshot, forecast: Forecast, params: OptimizeParams, watc
     for number, noun in enumerate(nouns):
         build = BUILDERS[noun]
         low, high = (0.1 + 0.75 * (number + step) / len(nouns) for step in (0, 1))
-        problems = build(state, forecast)
-        origins = build(snapshot, forecast)
+        problems = build(state, forecast, params)
+        origins = build(snapshot, forecast, params)
         draws = seeds[list(BUILDERS).index(noun)].generate_state(max(1, len(problems)), np.uint64)
         for position, (problem, origin) in enumerate(zip(problems, origins, strict=True)):
             span = ((low + (high - low) * (position + step) / len(problems)) for step in (0, 1))
@@ -69,7 +72,7 @@ def improve(snapshot: Snapshot, forecast: Forecast, params: OptimizeParams, watc
 def _part(
     problem: Problem[Any],
     origin: Problem[Any],
-    params: OptimizeParams,
+    params: Params,
     seed: int,
     watch: Watch,
     progress: Callable[[str, float], None],

@@ -14,6 +14,8 @@ from qiskit_solvers.exact import Exact
 from qiskit_solvers.path_integral import PathIntegral
 from qiskit_solvers.qaoa import Qaoa
 from qiskit_solvers.rqaoa import Rqaoa
+from tasks.problems.placement_tables import PlacementWeights
+from tasks.problems.routing import RoutingWeights
 from tasks.refine import Effort
 
 Noun = Literal["placement", "power", "routing", "checkpoints"]
@@ -40,8 +42,8 @@ EFFORTS: dict[EffortName, Effort] = {
 }
 
 
-class OptimizeParams(BaseModel):
-    """One run of the main job: where the cluster's state comes from, what to improve, and how hard to try."""
+class RunParams(BaseModel):
+    """What every run is asked for: where the cluster's state comes from, and how hard to try."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,13 +69,6 @@ class OptimizeParams(BaseModel):
         title="Telemetry",
         description="A Prometheus server with DCGM's metrics; empty keeps the source's series",
         json_schema_extra={"position": 12},
-    )
-    nouns: tuple[Noun, ...] = Field(
-        default=("placement", "power", "routing", "checkpoints"),
-        min_length=1,
-        title="What to improve",
-        description="Gangs on GPUs, start times and power caps, experts on GPUs, checkpoints in archives",
-        json_schema_extra={"position": 1},
     )
     solver: Solver = Field(
         default=Qaoa(),
@@ -128,6 +123,19 @@ class OptimizeParams(BaseModel):
         json_schema_extra={"position": 9},
     )
 
+    placement_weights: PlacementWeights = Field(
+        default=PlacementWeights(),
+        title="What losses of placement weigh",
+        description="In GPUs' worth of capacity",
+        json_schema_extra={"position": 20},
+    )
+    routing_weights: RoutingWeights = Field(
+        default=RoutingWeights(),
+        title="What crossings, moves and the worst case weigh",
+        description="In layers' worth of time",
+        json_schema_extra={"position": 21},
+    )
+
     @property
     def live(self) -> bool:
         """Whether a service is asked, so that a retry may help."""
@@ -149,3 +157,36 @@ class OptimizeParams(BaseModel):
     def options(self) -> str:
         """Return what shaped the plan, as JSON: everything but where it is written."""
         return self.model_dump_json(exclude={"output"})
+
+
+class OptimizeParams(RunParams):
+    """One run of the main job: what to improve, from which state, and how hard to try."""
+
+    nouns: tuple[Noun, ...] = Field(
+        default=("placement", "power", "routing", "checkpoints"),
+        min_length=1,
+        title="What to improve",
+        description="Gangs on GPUs, start times and power caps, experts on GPUs, checkpoints in archives",
+        json_schema_extra={"position": 1},
+    )
+
+
+class PlacementParams(RunParams):
+    """One run for gangs alone: back onto whole NVLink domains, within the migration budget."""
+
+    nouns: tuple[Literal["placement"]] = Field(default=("placement",), json_schema_extra={"position": 99})
+
+
+class RoutingParams(RunParams):
+    """One run for experts alone: balanced for the loads that are expected, within the budget of moved replicas."""
+
+    nouns: tuple[Literal["routing"]] = Field(default=("routing",), json_schema_extra={"position": 99})
+
+
+class PowerParams(RunParams):
+    """One run for power alone: when each job starts, and under which cap."""
+
+    nouns: tuple[Literal["power"]] = Field(default=("power",), json_schema_extra={"position": 99})
+
+
+Params = OptimizeParams | PlacementParams | RoutingParams | PowerParams

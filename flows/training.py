@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.readers.sources import Prometheus, Sample, Source
-from flows.cluster import RETRIES
+from flows.pipeline import RETRIES
 from tasks.ingest import ingest_snapshot
 from tasks.predict import train_power_model
 

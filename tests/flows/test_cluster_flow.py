@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,13 @@ from data.schemas.cluster import Limits, Snapshot
 from data.schemas.plan import Plan
 from data.transition import apply_actions, inverse
 from flows.cluster import optimize_cluster
-from flows.params import OptimizeParams
+from flows.params import OptimizeParams, PlacementParams, PowerParams, RoutingParams
+from flows.placement import optimize_placement
+from flows.power import optimize_power
 from flows.publish import PLAN, RENDERINGS, REPORT, SNAPSHOT, TIMINGS
+from flows.routing import optimize_routing
 from qiskit_solvers import sandbox
+from qiskit_solvers.exact import Exact
 from qiskit_solvers.qaoa import Qaoa
 from tasks.refine import Effort
 from tasks.validate import validate
@@ -260,3 +265,18 @@ def test_the_limits_of_the_form_go_before_the_snapshot_s(cluster: Snapshot, tmp_
     source = SnapshotFile(tmp_path / "cluster.json")
     plan = plan_of(planned(tmp_path / "runs", source=source, migration_budget_gpus=0, nouns=("placement",)))
     assert all(action.kind != "migrate" for action in plan.actions)
+
+
+@pytest.mark.parametrize(
+    ("flow", "params", "noun"),
+    [
+        (optimize_placement, PlacementParams, "placement"),
+        (optimize_routing, RoutingParams, "routing"),
+        (optimize_power, PowerParams, "power"),
+    ],
+)
+def test_each_capability_has_a_flow_of_its_own(flow: Any, params: Any, noun: str, tmp_path: Path) -> None:
+    asked = params(source=Sample(), output=tmp_path, solver=Exact(), custom_effort=Effort(20_000, 1, 8, 1, 4))
+    plan = plan_of(Path(flow(asked)))
+    assert {row.problem.split(":")[0] for row in plan.solvers} == {noun}
+    assert {metric.name.split(".")[0] for metric in plan.metrics} == {noun}

@@ -57,7 +57,7 @@ def test_five_hundred_jobs_of_philly_on_a_thousand_gpus_are_planned_for(real_dat
 
 
 def test_a_monitor_that_does_not_answer_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.cluster.RETRIES", 0)  # the waits between retries are Prefect's to test
+    monkeypatch.setattr("flows.pipeline.RETRIES", 0)  # the waits between retries are Prefect's to test
     with pytest.raises(SourceUnavailable, match="no answer"):
         planned(tmp_path, source={"kind": "sample"}, telemetry=Prometheus("http://127.0.0.1:9"))
     assert not list(tmp_path.iterdir())
