@@ -4,15 +4,23 @@ The decision is the node of each worker. The cost is counted in GPUs' worth of c
 
 - *traffic*: a gang whose GPU pairs stand in different NVLink domains loses the share of its time that the
   slower network costs it: ``GPUs * share of pairs apart * traffic / scale-out bandwidth``;
+- *slices*: what a gang holds in one domain is a slice. Each domain beyond the fewest that could hold the gang
+  counts, and so does each GPU by which its largest slice exceeds its smallest (16 + 16 + 16, not 18 + 18 + 12);
 - *racks*: each rack that a gang uses beyond the fewest that could hold it;
 - *stranded*: ``free * (1 - free / capacity)`` of each domain, the free GPUs that a next gang of random
   size up to the domain's finds too few (zero for a domain that is full or wholly free);
+- *next gangs*: GPUs held in the ``Limits.next_gangs`` domains of full size that hold the fewest: they stand in the
+  way of the whole-domain gangs that are expected next. A domain is of full size if its open nodes have
+  more than half of the GPUs of those of the largest domain;
 - *waiting*: GPUs of ready pending jobs that get none, by priority;
 - *drain*: GPUs held on nodes that are being drained;
 - *migration*: GPUs of each job that is moved, for the share of the amortisation time that writing and
-  reading its checkpoint and starting again takes.
+  reading its checkpoint and starting again takes, and that its work since the last checkpoint took.
 
-A migration budget bounds the GPUs of running jobs that stand elsewhere afterwards.
+Each term is linear in counts of GPUs, or the square of one, so an integer programme can hold it; the next gangs'
+is a sum of the smallest. A migration budget bounds the GPUs of running jobs that stand elsewhere afterwards.
+``Limits.spare_nodes_per_domain`` wholly free nodes stay in each domain that has more open nodes than that; where
+fewer are free now, none of those is taken, and nobody is moved to get more.
 """
 
 from collections.abc import Collection
@@ -27,9 +35,9 @@ from data.schemas.plan import Action, Migrate, Place
 from tasks.problems.migration import ordered_batches
 from tasks.problems.moves import fusion_window
 from tasks.problems.placement_figures import placement_figures
-from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, moved_gpus, total_cost
+from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, keeps_limits, total_cost
 from tasks.problems.placement_search import anneal, sample_moves
-from tasks.problems.placement_tables import PlacementWeights, crew_of, room_of
+from tasks.problems.placement_tables import PlacementWeights, crew_of, nodes_of, room_of
 from tasks.problems.protocol import Figure, Found, Window
 
 HOTTEST = np.array([4.0, 0.5, 0.1])
@@ -90,10 +98,11 @@ class Placement:
         room = room_of(snapshot)
         jobs = tuple(sorted(snapshot.jobs, key=lambda job: job.id))
         crew = crew_of(snapshot, jobs, room, weights)
-        favoured = np.array([node.nvlink_domain in flagged_domains for node in snapshot.nodes], dtype=np.int64)
+        nodes = nodes_of(snapshot)
+        favoured = np.array([node.nvlink_domain in flagged_domains for node in nodes], dtype=np.int64)
         traffic = np.array([job.traffic_gb_per_s for job in jobs], dtype=np.float64)
-        usable = tuple(frozenset(range(node.gpus)) - set(node.unavailable_gpus) for node in snapshot.nodes)
-        return cls(jobs, tuple(node.id for node in snapshot.nodes), usable, favoured, room, crew, traffic)
+        usable = tuple(frozenset(range(node.gpus)) - set(node.unavailable_gpus) for node in nodes)
+        return cls(jobs, tuple(node.id for node in nodes), usable, favoured, room, crew, traffic)
 
     def incumbent(self) -> Placed:
         """Return where everything stands now."""
@@ -192,12 +201,7 @@ class Placement:
             return None
         node_of = decision.node_of.copy()
         node_of[move.workers] = move.after
-        free = self.room.capacity - np.bincount(
-            node_of[node_of >= 0], weights=self.crew.size[node_of >= 0], minlength=self.room.capacity.size
-        )
-        if free.min() < 0 or moved_gpus(node_of, self.crew) > self.crew.budget:
-            return None
-        return _frozen(node_of)
+        return _frozen(node_of) if keeps_limits(node_of, self.room, self.crew) else None
 
     def _canonical(self, node_of: Ints) -> Placed:
         """Exchange equal workers of a job so that as many as possible stay at home."""

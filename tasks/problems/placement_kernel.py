@@ -26,6 +26,8 @@ class Room(NamedTuple):
     domain_capacity: Ints  # (domains,) GPUs of open nodes
     domain_first: Ints  # (domains + 1,) offsets into domain_nodes
     domain_nodes: Ints  # (nodes,)
+    domain_full_size: Ints  # (domains,) 1 where a whole-domain gang could be expected: more than half of the largest
+    domain_spare: Ints  # (domains,) nodes that must stay wholly free
     racks: int
 
 
@@ -46,18 +48,24 @@ class Crew(NamedTuple):
     gang_workers: Ints  # (workers,)
     gang_traffic: Floats  # (gangs,) cost if every pair of its GPUs were in different domains
     gang_racks: Ints  # (gangs,) fewest racks that could hold it
+    gang_domains: Ints  # (gangs,) fewest NVLink domains that could hold it
+    gang_uneven: Floats  # (gangs,) cost of each GPU by which its largest slice exceeds its smallest
     rack_weight: float
+    domain_weight: float
     drain_weight: float
     stranded_weight: float
+    next_weight: float
+    next_gangs: int
     budget: int  # GPUs of running jobs that may stand elsewhere than at home
 
 
 @njit(cache=True)
 def gang_cost(gang: int, node_of: Ints, room: Room, crew: Crew, domain_count: Ints, rack_count: Ints) -> float:
-    """Return traffic and racks of one gang; the two counters must be zero and are left zero."""
+    """Return traffic, slices, racks and drained GPUs of one gang; the counters must be zero and are left zero."""
     first, last = crew.gang_first[gang], crew.gang_first[gang + 1]
     total = 0
     racks = 0
+    domains = 0
     drained = 0
     for k in range(first, last):
         worker = crew.gang_workers[k]
@@ -65,6 +73,8 @@ def gang_cost(gang: int, node_of: Ints, room: Room, crew: Crew, domain_count: In
         if node >= 0:
             size = crew.size[worker]
             total += size
+            if domain_count[room.domain[node]] == 0:
+                domains += 1
             domain_count[room.domain[node]] += size
             if rack_count[room.rack[node]] == 0:
                 racks += 1
@@ -74,16 +84,23 @@ def gang_cost(gang: int, node_of: Ints, room: Room, crew: Crew, domain_count: In
     if total == 0:
         return 0.0
     together = 0.0
+    largest = 0
+    smallest = total
     for k in range(first, last):
         node = node_of[crew.gang_workers[k]]
         if node >= 0:
             count = domain_count[room.domain[node]]
-            together += count * count
+            if count > 0:
+                together += count * count
+                largest = max(largest, count)
+                smallest = min(smallest, count)
             domain_count[room.domain[node]] = 0
             rack_count[room.rack[node]] = 0
-    share = 1.0 - together / (total * total)
-    extra = max(0, racks - crew.gang_racks[gang])
-    return float(crew.gang_traffic[gang] * share + crew.rack_weight * extra + crew.drain_weight * drained)
+    cost = crew.gang_traffic[gang] * (1.0 - together / (total * total))
+    cost += crew.gang_uneven[gang] * (largest - smallest)
+    cost += crew.domain_weight * max(0, domains - crew.gang_domains[gang])
+    cost += crew.rack_weight * max(0, racks - crew.gang_racks[gang])
+    return float(cost + crew.drain_weight * drained)
 
 
 @njit(cache=True)
@@ -92,6 +109,55 @@ def stranded(free: int, capacity: int) -> float:
     if capacity <= 0:
         return 0.0
     return free * (1.0 - free / capacity)
+
+
+@njit(cache=True)
+def held_counts(free: Ints, room: Room) -> Ints:
+    """Return how many domains of full size hold 0, 1, ... GPUs, by the free GPUs of each domain's open nodes."""
+    counts = np.zeros(room.domain_capacity.max() + 1 if room.domain_capacity.size else 1, np.int64)
+    for domain in range(free.size):
+        if room.domain_full_size[domain] == 1:
+            counts[room.domain_capacity[domain] - free[domain]] += 1
+    return counts
+
+
+@njit(cache=True)
+def in_the_way(counts: Ints, gangs: int) -> int:
+    """Return the GPUs held in the ``gangs`` domains of full size that hold the fewest."""
+    left = gangs
+    total = 0
+    for held in range(counts.size):
+        taken = min(left, counts[held])
+        total += taken * held
+        left -= taken
+        if left == 0:
+            break
+    return total
+
+
+@njit(cache=True)
+def spare_nodes(node_of: Ints, room: Room) -> Ints:
+    """Return the open nodes of each domain that have GPUs, all of them free, ``(domains,)``."""
+    held = np.zeros(room.capacity.size, np.bool_)
+    for node in node_of:
+        if node >= 0:
+            held[node] = True
+    result = np.zeros(room.domain_capacity.size, np.int64)
+    for node in range(held.size):
+        if room.open[node] == 1 and room.capacity[node] > 0 and not held[node]:
+            result[room.domain[node]] += 1
+    return result
+
+
+@njit(cache=True)
+def keeps_limits(node_of: Ints, room: Room, crew: Crew) -> bool:
+    """Tell whether a placement keeps to every node's GPUs, the migration budget and the spare nodes."""
+    if moved_gpus(node_of, crew) > crew.budget:
+        return False
+    for left in free_gpus(node_of, room, crew):
+        if left < 0:
+            return False
+    return bool((spare_nodes(node_of, room) >= room.domain_spare).all())
 
 
 @njit(cache=True)
@@ -154,6 +220,7 @@ def total_cost(node_of: Ints, room: Room, crew: Crew) -> float:
     free = domain_free(free_gpus(node_of, room, crew), room)
     for domain in range(free.size):
         cost += crew.stranded_weight * stranded(free[domain], room.domain_capacity[domain])
+    cost += crew.next_weight * in_the_way(held_counts(free, room), crew.next_gangs)
     moved = moved_workers(node_of, crew)
     for job in range(moved.size):
         cost += job_cost(job, moved[job], node_of, crew)

@@ -17,9 +17,12 @@ from tasks.problems.placement_kernel import (
     domain_free,
     free_gpus,
     gang_cost,
+    held_counts,
+    in_the_way,
     job_cost,
     moved_gpus,
     moved_workers,
+    spare_nodes,
     stranded,
 )
 
@@ -30,6 +33,8 @@ class State(NamedTuple):
     node_of: Ints
     free: Ints
     domain_free: Ints
+    domain_spare: Ints
+    held_counts: Ints
     moved: Ints  # (jobs,)
     budget_used: Ints  # (1,)
     domain_count: Ints
@@ -54,6 +59,7 @@ class Proposal(NamedTuple):
 def new_state(node_of: Ints, room: Room, crew: Crew) -> State:
     """Return the state that belongs to ``node_of``, which it copies."""
     free = free_gpus(node_of, room, crew)
+    free_in_domain = domain_free(free, room)
     # half-way through a swap a node may hold the workers of both: twice its GPUs at most
     on_node = np.zeros((room.capacity.size, 2 * max(1, room.capacity.max())), np.int64)
     on_count = np.zeros(room.capacity.size, np.int64)
@@ -65,7 +71,9 @@ def new_state(node_of: Ints, room: Room, crew: Crew) -> State:
     return State(
         node_of.copy(),
         free,
-        domain_free(free, room),
+        free_in_domain,
+        spare_nodes(node_of, room),
+        held_counts(free_in_domain, room),
         moved_workers(node_of, crew),
         np.full(1, moved_gpus(node_of, crew), np.int64),
         np.zeros(room.domain_capacity.size, np.int64),
@@ -80,6 +88,20 @@ def new_state(node_of: Ints, room: Room, crew: Crew) -> State:
 
 
 @njit(cache=True)
+def add_free(state: State, room: Room, node: int, size: int) -> None:
+    """Add ``size`` free GPUs on an open node to its domain's."""
+    domain = room.domain[node]
+    if room.domain_full_size[domain] == 1:
+        held = room.domain_capacity[domain] - state.domain_free[domain]
+        # half-way through a swap a domain may hold more than it has: such a state is never priced
+        if held < state.held_counts.size:
+            state.held_counts[held] -= 1
+        if held - size < state.held_counts.size:
+            state.held_counts[held - size] += 1
+    state.domain_free[domain] += size
+
+
+@njit(cache=True)
 def set_node(state: State, room: Room, crew: Crew, worker: int, node: int) -> None:
     """Put ``worker`` on ``node`` (-1: nowhere) and keep the books."""
     size = crew.size[worker]
@@ -88,19 +110,23 @@ def set_node(state: State, room: Room, crew: Crew, worker: int, node: int) -> No
     if old >= 0:
         state.free[old] += size
         if room.open[old] == 1:
-            state.domain_free[room.domain[old]] += size
+            add_free(state, room, old, size)
         last = state.on_count[old] - 1
         for k in range(last):
             if state.on_node[old, k] == worker:
                 state.on_node[old, k] = state.on_node[old, last]
                 break
         state.on_count[old] = last
+        if last == 0 and room.open[old] == 1:
+            state.domain_spare[room.domain[old]] += 1
     if node >= 0:
+        if state.on_count[node] == 0 and room.open[node] == 1:
+            state.domain_spare[room.domain[node]] -= 1
         state.free[node] -= size
         state.on_node[node, state.on_count[node]] = worker
         state.on_count[node] += 1
         if room.open[node] == 1:
-            state.domain_free[room.domain[node]] -= size
+            add_free(state, room, node, -size)
     if home >= 0:
         change = int(node != home) - int(old != home)
         state.moved[crew.job[worker]] += change
@@ -145,6 +171,7 @@ def difference(state: State, room: Room, crew: Crew, move: Proposal) -> float:
         domain = state.touched[2 * base + k]
         state.seen_domain[domain] = 0
         before += crew.stranded_weight * stranded(state.domain_free[domain], room.domain_capacity[domain])
+    before += crew.next_weight * in_the_way(state.held_counts, crew.next_gangs)
     for k in range(count):
         worker = move.worker[k]
         old = state.node_of[worker]
@@ -154,6 +181,10 @@ def difference(state: State, room: Room, crew: Crew, move: Proposal) -> float:
     for k in range(count):
         node = state.node_of[move.worker[k]]
         if node >= 0 and state.free[node] < 0:
+            possible = False
+    for k in range(domains):
+        domain = state.touched[2 * base + k]
+        if state.domain_spare[domain] < room.domain_spare[domain]:
             possible = False
     if not possible:
         undo(state, room, crew, move)
@@ -168,6 +199,7 @@ def difference(state: State, room: Room, crew: Crew, move: Proposal) -> float:
     for k in range(domains):
         domain = state.touched[2 * base + k]
         after += crew.stranded_weight * stranded(state.domain_free[domain], room.domain_capacity[domain])
+    after += crew.next_weight * in_the_way(state.held_counts, crew.next_gangs)
     return after - before
 
 

@@ -108,7 +108,7 @@ def _gangs(model: cp_model.CpModel, problem: Placement, on: list) -> list:  # ty
     for gang in range(crew.gang_traffic.size):
         members = crew.gang_workers[crew.gang_first[gang] : crew.gang_first[gang + 1]].tolist()
         gpus = int(crew.size[members].sum())
-        squares = []
+        squares, counts, touches = [], [], []
         for domain in range(room.domain_capacity.size):
             inside = np.flatnonzero(room.domain == domain).tolist()
             count = model.new_int_var(0, gpus, "")
@@ -116,6 +116,11 @@ def _gangs(model: cp_model.CpModel, problem: Placement, on: list) -> list:  # ty
             square = model.new_int_var(0, gpus * gpus, "")
             model.add_multiplication_equality(square, [count, count])
             squares.append(square)
+            touched = model.new_bool_var("")
+            model.add(count >= 1).only_enforce_if(touched)
+            model.add(count == 0).only_enforce_if(~touched)
+            counts.append(count)
+            touches.append(touched)
         total = model.new_int_var(0, gpus, "")
         model.add(total == sum(int(crew.size[w]) * on[w][n] for w in members for n in range(len(on[w]))))
         traffic = model.new_int_var(0, _scaled(crew.gang_traffic[gang]), "")
@@ -132,6 +137,16 @@ def _gangs(model: cp_model.CpModel, problem: Placement, on: list) -> list:  # ty
             share = _scaled(crew.gang_traffic[gang] / size**2)
             model.add(traffic >= share * (size * size - sum(squares))).only_enforce_if(here)
         terms.append(traffic)
+        largest, smallest = model.new_int_var(0, gpus, ""), model.new_int_var(0, gpus, "")
+        for count, touched in zip(counts, touches, strict=True):
+            model.add(largest >= count)
+            model.add(smallest <= count).only_enforce_if(touched)
+        spread = model.new_int_var(0, gpus, "")
+        model.add(spread >= largest - smallest)
+        terms.append(_scaled(crew.gang_uneven[gang]) * spread)
+        beyond = model.new_int_var(0, len(counts), "")
+        model.add(beyond >= sum(touches) - int(crew.gang_domains[gang]))
+        terms.append(_scaled(crew.domain_weight) * beyond)
         extra = model.new_int_var(0, int(room.racks), "")
         used = []
         for rack in range(int(room.racks)):
@@ -149,17 +164,30 @@ def _gangs(model: cp_model.CpModel, problem: Placement, on: list) -> list:  # ty
 
 
 def _domains(model: cp_model.CpModel, problem: Placement, on: list) -> list:  # type: ignore[type-arg]
-    """Return what free GPUs of broken-up domains cost."""
+    """Return what free GPUs of broken-up domains cost, and those in the way of the next gangs; keep nodes spare."""
     crew, room = problem.crew, problem.room
     terms = []
+    nearest, ways = [], []
     for domain in range(room.domain_capacity.size):
         capacity = int(room.domain_capacity[domain])
         if capacity <= 0:
             continue
         inside = np.flatnonzero((room.domain == domain) & (room.open == 1)).tolist()
+        if room.domain_spare[domain]:
+            idle = {n: model.new_bool_var("") for n in inside if room.capacity[n] > 0}
+            for node, is_idle in idle.items():
+                for worker in range(len(on)):
+                    model.add_implication(is_idle, ~on[worker][node])
+            model.add(sum(idle.values()) >= int(room.domain_spare[domain]))
         free = model.new_int_var(0, capacity, "")
         model.add(free == capacity - sum(int(crew.size[w]) * on[w][n] for w in range(len(on)) for n in inside))
         square = model.new_int_var(0, capacity * capacity, "")
         model.add_multiplication_equality(square, [free, free])
         terms.append(_scaled(crew.stranded_weight) * free - _scaled(crew.stranded_weight / capacity) * square)
-    return terms
+        if room.domain_full_size[domain]:
+            chosen, way = model.new_bool_var(""), model.new_int_var(0, capacity, "")
+            model.add(way >= capacity - free).only_enforce_if(chosen)
+            nearest.append(chosen)
+            ways.append(_scaled(crew.next_weight) * way)
+    model.add(sum(nearest) == min(crew.next_gangs, len(nearest)))
+    return [*terms, *ways]
