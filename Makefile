@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m qiskit_solvers compile
+	$(BIN)/python -m flows compile
 	touch $@
 
 run: setup ## plan for the small sample cluster; the result on screen and in runs/latest

@@ -57,6 +57,15 @@ def run(  # each option is one field of the form
         typer.Option(metavar="NODES PODS", help="Output of kubectl get nodes and get pods -A, both with -o json."),
     ] = None,
     philly: Annotated[Path | None, typer.Option(help="A Philly trace: 500 jobs replayed on 1,024 GPUs.")] = None,
+    job_graph: Annotated[
+        Path | None, typer.Option(help='Jobs that wait for one another, in JSON: {"jobs": {"B": ["A"]}}.')
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="With --job-graph: what jobs draw, as JSON {job: watts} or CSV job,power_w.")
+    ] = None,
+    fabric: Annotated[
+        Path | None, typer.Option(help="An idle cluster from a topology dump, e.g. CSV source,target,bandwidth.")
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(help="A source with all of its fields, as JSON; --sources lists them."),
@@ -105,7 +114,11 @@ def run(  # each option is one field of the form
         "kubernetes": kubernetes and {},
         "kubernetes-files": kubernetes_files and {"nodes": kubernetes_files[0], "pods": kubernetes_files[1]},
         "philly": philly and {"path": philly},
+        "job-graph": job_graph and {"path": job_graph, "profile": profile},
+        "fabric": fabric and {"path": fabric},
     }
+    if profile is not None and job_graph is None:
+        raise typer.BadParameter("--profile: expected --job-graph beside it, found none")
     try:
         params = OptimizeParams.model_validate(
             {
@@ -277,6 +290,14 @@ def schema(
     from data.jsonschema import schema_text
 
     sys.stdout.write(schema_text(name))
+
+
+@app.command("compile")
+def compile_ahead() -> None:
+    """Compile the arithmetic of the capabilities ahead of the first run, which then need not wait for it."""
+    from flows.compiled import compile_kernels
+
+    compile_kernels()
 
 
 @app.command()
