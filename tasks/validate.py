@@ -26,6 +26,7 @@ from tasks.validation.movement import (
     check_migration_order,
     check_nodes,
     check_pinned_jobs,
+    check_spare_nodes,
 )
 from tasks.validation.schedule import check_cap_range, check_dependencies, check_gpus_per_slot, check_power_cap
 from tasks.validation.targets import check_in_force, check_inverse, check_targets
@@ -81,6 +82,7 @@ def _outcome(plan: Plan, before: Snapshot, after: Snapshot, examined: Archived) 
     yield check_pinned_jobs(before, after)
     yield check_nodes(before, after)
     yield check_gpu_models(before, after)
+    yield check_spare_nodes(before, after)
     yield check_migration_order(plan, before, after)
     now, then = (timetable(with_assumed_power(state, plan.assumed_power)) for state in (before, after))
     yield check_dependencies(plan, now, then)

@@ -32,12 +32,12 @@ import numpy as np
 from data.schemas.cluster import Snapshot
 from data.schemas.job import Job, Worker
 from data.schemas.plan import Action, Migrate, Place
-from tasks.problems.migration import ordered_batches
+from tasks.problems.migration import SpareRoom, ordered_batches
 from tasks.problems.moves import fusion_window
 from tasks.problems.placement_figures import placement_figures
 from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, keeps_limits, total_cost
 from tasks.problems.placement_search import anneal, sample_moves
-from tasks.problems.placement_tables import PlacementWeights, crew_of, nodes_of, room_of
+from tasks.problems.placement_tables import PlacementWeights, crew_of, nodes_of, room_of, stopped_s
 from tasks.problems.protocol import Figure, Found, Window
 
 HOTTEST = np.array([4.0, 0.5, 0.1])
@@ -83,6 +83,7 @@ class Placement:
     room: Room
     crew: Crew
     gpu_traffic: Floats  # (jobs,) GB/s of each GPU
+    stopped_s: Floats  # (jobs,) what each GPU of a job loses when it moves
     name: str = "placement"
     notes: tuple[str, ...] = ()
 
@@ -101,8 +102,10 @@ class Placement:
         nodes = nodes_of(snapshot)
         favoured = np.array([node.nvlink_domain in flagged_domains for node in nodes], dtype=np.int64)
         traffic = np.array([job.traffic_gb_per_s for job in jobs], dtype=np.float64)
+        lost_s = np.array([stopped_s(job, weights) for job in jobs], dtype=np.float64)
         usable = tuple(frozenset(range(node.gpus)) - set(node.unavailable_gpus) for node in nodes)
-        return cls(jobs, tuple(node.id for node in nodes), usable, favoured, room, crew, traffic)
+        names = tuple(node.id for node in nodes)
+        return cls(jobs, names, usable, favoured, room, crew, traffic, lost_s)
 
     def incumbent(self) -> Placed:
         """Return where everything stands now."""
@@ -164,15 +167,17 @@ class Placement:
                 continue
             gain = self._gain(number, decision)
             if job.placement:
-                reason = self._reason(number, decision)
+                lost_h = job.gpus * self.stopped_s[number] / 3600.0
+                reason = f"{self._reason(number, decision)}; stopping it once costs {lost_h:.2g} GPU-h"
                 migrations.append(Migrate(job.id, job.placement, after[number], 0, reason, gain))
             else:
                 places.append(Place(job.id, job.placement, after[number], self._reason(number, decision), gain))
-        return (*ordered_batches(migrations), *places)
+        return (*ordered_batches(migrations, self._spare_room(decision)), *places)
 
     def figures(self, decision: Placed) -> tuple[Figure, ...]:
         """Return what an operator reads; the definitions stand in :mod:`tasks.problems.placement_figures`."""
-        return placement_figures(self._canonical(decision.node_of).node_of, self.room, self.crew, self.gpu_traffic)
+        node_of = self._canonical(decision.node_of).node_of
+        return placement_figures(node_of, self.room, self.crew, self.gpu_traffic, self.stopped_s)
 
     def _promising(self, decision: Placed, size: int, rng: np.random.Generator) -> list[Move]:
         if not self.crew.home.size:
@@ -245,6 +250,17 @@ class Placement:
                     workers.append(Worker(self.node_ids[node], tuple(gpus)))
             result.append(tuple(workers))
         return result
+
+    def _spare_room(self, decision: Placed) -> SpareRoom:
+        """Return where jobs may step aside: onto what is free now, if the plan still gains after paying for it."""
+        held = {(worker.node, gpu) for job in self.jobs for worker in job.placement for gpu in worker.gpus}
+        model = {self.node_ids[node]: int(self.room.model[node]) for node in np.flatnonzero(self.room.open)}
+        free = {(name, gpu) for name, gpus in zip(self.node_ids, self.usable, strict=True) for gpu in gpus} - held
+        wanted = self.crew.model[self.crew.job_first[:-1]]
+        now = {job.id: int(kind) for job, kind in zip(self.jobs, wanted, strict=True)}
+        price = {job.id: float(price) for job, price in zip(self.jobs, self.crew.job_restart, strict=True)}
+        gain = self.cost(self.incumbent()) - self.cost(decision)
+        return SpareRoom(free, lambda job, node: model.get(node) == now[job], price, gain)
 
     def _gain(self, number: int, decision: Placed) -> float:
         """Return the job's own share: its gang's traffic and racks, its waiting, less its migration."""

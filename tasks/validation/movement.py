@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from data.schemas.cluster import Snapshot
 from data.schemas.job import Job, Worker
@@ -74,14 +74,45 @@ def check_gpu_models(before: Snapshot, after: Snapshot) -> Check:
     return judged("GPU models", wrong, "every job on the model that it held or asked for")
 
 
-def check_migration_order(plan: Plan, before: Snapshot, after: Snapshot) -> Check:
-    """Check that plan and inverse can be carried out: GPUs are free when they are taken.
+def check_spare_nodes(before: Snapshot, after: Snapshot) -> Check:
+    """Check that enough nodes of each NVLink domain stay wholly free to stand in for one that fails.
 
-    Actions are made in their order; the migrations of a batch all stop before any of them starts again.
+    Of each domain with more open nodes (up, with usable GPUs) than ``spare_nodes_per_domain``, as many as that stay
+    without a job, or as many as were before where those were fewer.
+    """
+    wanted = before.limits.spare_nodes_per_domain
+    opened = Counter(domain for _, domain in _open_nodes(before))
+    was, now = _idle_nodes(before), _idle_nodes(after)
+    wrong = []
+    for domain, nodes in opened.items():
+        least = min(wanted, was[domain]) if nodes > wanted else 0
+        if now[domain] < least:
+            wrong.append(f"domain {domain}: expected at least {least} wholly free node(s), found {now[domain]}")
+    return judged("spare nodes", wrong, f"{wanted} wholly free node(s) wanted in each NVLink domain")
+
+
+def _open_nodes(state: Snapshot) -> list[tuple[str, str]]:
+    """Return id and NVLink domain of the nodes that are up and have usable GPUs."""
+    nodes = (node for node in state.nodes if node.state == "up" and node.gpus > len(set(node.unavailable_gpus)))
+    return [(node.id, node.nvlink_domain) for node in nodes]
+
+
+def _idle_nodes(state: Snapshot) -> Counter[str]:
+    busy = {worker.node for job in state.jobs for worker in job.placement}
+    return Counter(domain for node, domain in _open_nodes(state) if node not in busy)
+
+
+def check_migration_order(plan: Plan, before: Snapshot, after: Snapshot) -> Check:
+    """Check that plan and inverse can be carried out: no GPU is held twice after any step.
+
+    Actions are made in their order; the migrations of a batch all stop before any of them starts again. A job that
+    steps aside moves once more, to somewhere else than where it was, and rests only on usable GPUs of its model on
+    nodes that are up.
     """
     wrong = [
         *(f"plan, {problem}" for problem in _collisions(before, plan.actions)),
         *(f"inverse, {problem}" for problem in _collisions(after, plan.inverse)),
+        *_unfit_rests(before, plan.actions),
     ]
     migrations = [action for action in plan.actions if isinstance(action, Migrate)]
     batches = len({action.batch for action in migrations})
@@ -105,15 +136,55 @@ def _collisions(state: Snapshot, actions: Sequence[Action]) -> Iterator[str]:
 def _step(step: Sequence[Migrate | Place], holder: dict[Gpu, str]) -> Iterator[str]:
     """Let the jobs of ``step`` go and take their new GPUs; ``holder`` is brought up to date."""
     for action in step:
-        for gpu in _gpus(action.before):
-            if holder.get(gpu) == action.job:
-                del holder[gpu]
+        for node, index in _gpus(action.before):
+            found = holder.pop((node, index), None)
+            if found != action.job:
+                yield f"{_named(action)}: expected {action.job} on {node} GPU {index}, found {found or 'nobody'} on it"
     for action in step:
+        mine: set[Gpu] = set()
         for node, index in _gpus(action.after):
             other = holder.setdefault((node, index), action.job)
             if other != action.job:
-                where = f"batch {action.batch}" if isinstance(action, Migrate) else "placements"
-                yield f"{where}: expected {node} GPU {index} to be free for {action.job}, found {other} on it"
+                yield f"{_named(action)}: expected {node} GPU {index} to be free for {action.job}, found {other} on it"
+            if (node, index) in mine:
+                yield f"{_named(action)}: expected {action.job} to take {node} GPU {index} once, found it twice"
+            mine.add((node, index))
+
+
+def _unfit_rests(before: Snapshot, actions: Sequence[Action]) -> Iterator[str]:
+    """Yield what is wrong on the way of jobs that migrate, which the states before and after do not show."""
+    nodes = {node.id: node for node in before.nodes}
+    jobs = {job.id: job for job in before.jobs}
+    ways: dict[str, list[Migrate]] = {}
+    for action in actions:
+        if isinstance(action, Migrate):
+            ways.setdefault(action.job, []).append(action)
+    for name, way in ways.items():
+        job = jobs[name]
+        if len(way) > 2 or way[0].before == way[-1].after:
+            yield f"job {name}: expected it to step aside at most once on its way, found {len(way)} migration(s)"
+        models = {nodes[worker.node].gpu_model for worker in job.placement}
+        for step, onward in pairwise(way):
+            if onward.batch <= step.batch:
+                yield f"job {name}: expected it to move on in a batch after {step.batch}, found {onward.batch}"
+            held = set(_gpus(job.placement))
+            for name_of_node, index in _gpus(step.after):
+                node = nodes.get(name_of_node)
+                if (name_of_node, index) in held:
+                    continue
+                if (
+                    node is None
+                    or node.state != "up"
+                    or node.gpu_model not in models
+                    or not 0 <= index < node.gpus
+                    or index in node.unavailable_gpus
+                ):
+                    expected = "a usable GPU of its model on a node that is up"
+                    yield f"job {name} steps aside: expected {expected}, found {name_of_node} GPU {index}"
+
+
+def _named(action: Migrate | Place) -> str:
+    return f"batch {action.batch}" if isinstance(action, Migrate) else "placements"
 
 
 def _batch(action: Migrate | Place) -> int | None:

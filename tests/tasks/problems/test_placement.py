@@ -15,7 +15,6 @@ from data.schemas.job import Job, Worker
 from data.schemas.plan import Migrate, Place
 from data.transition import apply_actions, inverse
 from qiskit_solvers.ising import energies
-from tasks.problems.migration import ordered_batches
 from tasks.problems.placement import Placed, Placement
 from tasks.problems.placement_tables import PlacementWeights
 from tasks.yardsticks.placement import cp_sat
@@ -228,7 +227,8 @@ def test_reasons_say_what_got_closer(cluster: Snapshot, rng: np.random.Generator
     problem = Placement.from_snapshot(cluster)
     actions = problem.actions(problem.search(problem.incumbent(), 5_000, rng).decision)
     reasons = {action.job: action.reason for action in actions if isinstance(action, Migrate)}
-    assert "gang on 1 NVLink domain(s) instead of 2, 1 rack(s) instead of 2" in reasons.values()
+    said = "gang on 1 NVLink domain(s) instead of 2, 1 rack(s) instead of 2; stopping it once costs 0.27 GPU-h"
+    assert said in reasons.values()
 
 
 def test_the_same_seed_gives_the_same_actions(cluster: Snapshot) -> None:
@@ -254,17 +254,6 @@ def test_flagged_domains_come_first_into_windows() -> None:
             count += third in everything.node_of[changed] or third in problem.incumbent().node_of[changed]
         touched.append(count)
     assert touched[1] > touched[0]
-
-
-def test_batches_free_what_the_next_batch_takes() -> None:
-    def migration(job: str, before: str, after: str) -> Migrate:
-        return Migrate(job, (Worker(before, (0,)),), (Worker(after, (0,)),), 0, "", 0.0)
-
-    moves = [migration("c", "n2", "n3"), migration("a", "n0", "n1"), migration("b", "n1", "n2")]
-    circle = [migration("x", "m0", "m1"), migration("y", "m1", "m0")]
-    batches = {move.job: move.batch for move in ordered_batches([*reversed(moves), *circle])}
-    assert batches["c"] < batches["b"] < batches["a"]
-    assert batches["x"] == batches["y"] == 0
 
 
 def best_of_all(problem: Placement) -> float:

@@ -30,7 +30,7 @@ BUILDERS: dict[str, Build] = {
     "routing": lambda snapshot: Routing.from_snapshot(snapshot, "moe"),
 }
 SOLVERS: dict[str, Solver] = {"exact": Exact(), "anneal": Anneal(), "qaoa": Qaoa(layers=4, shots=64)}
-PRICES = {"placement.moved_gpus", "routing.moe.moved_replicas"}
+PRICES = {"placement.moved_gpus", "placement.migration_gpu_h", "routing.moe.moved_replicas"}
 """Figures that compare with what was in force, and so start again from zero."""
 
 WINDOW = 6

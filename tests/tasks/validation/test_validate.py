@@ -37,8 +37,8 @@ Replan = Callable[[Snapshot, tuple[Action, ...]], Plan]
 WHOLE = (0, 1, 2, 3)
 CHECKS = {
     "format", "signature", "snapshot", "never worse", "state before", "targets", "archives", "in force", "inverse",
-    "state after", "experts", "migration budget", "pinned jobs", "nodes", "GPU models", "migration order",
-    "dependencies", "GPUs per slot", "power cap", "cap range", "metrics",
+    "state after", "experts", "migration budget", "pinned jobs", "nodes", "GPU models", "spare nodes",
+    "migration order", "dependencies", "GPUs per slot", "power cap", "cap range", "metrics",
 }  # fmt: skip
 
 same_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -103,7 +103,7 @@ def test_a_state_that_contradicts_itself_is_told(replan: Replan, snapshot: Snaps
     assert "a0 GPU 0" in found["state before"]
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("number", range(19))
 @pytest.mark.parametrize(("field", "value"), [("before", None), ("after", None), ("unit", "kW"), ("better", None)])
 def test_a_figure_that_is_not_true_fails_by_the_metrics(
     plan: Plan, snapshot: Snapshot, archives: Path, number: int, field: str, value: object
@@ -120,7 +120,7 @@ def test_a_figure_that_is_not_true_fails_by_the_metrics(
     assert metric.name in found["metrics"]
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("number", range(19))
 def test_a_figure_that_is_left_out_or_told_twice_is_named(
     plan: Plan, snapshot: Snapshot, archives: Path, number: int
 ) -> None:
@@ -196,7 +196,7 @@ A0 = (Worker("a0", (0,)),)
         Migrate("nobody", A0, A0, 0, "", 0.0),
         Migrate("later", (), A0, 0, "", 0.0),  # holds nothing that could migrate
         Migrate("old", (Worker("c0", (0, 1)),), (), 0, "", 0.0),  # would lose its GPUs
-        Migrate("red", A0, A0, 0, "", 0.0),  # twice
+        Migrate("red", A0, A0, 0, "", 0.0),  # twice, and it was not there
         Place("red", (), A0, "", 0.0),
         Place("waiting", (), A0, "", 0.0),  # twice
         Place("later", (), (), "", 0.0),
