@@ -8,7 +8,7 @@ from pydantic import Field, with_config
 from data.schemas.checkpoint import Archive
 from data.schemas.job import Worker
 from data.schemas.routing import Index
-from data.schemas.units import RECORD, GpuPowerW, Id, Seconds, Sha256
+from data.schemas.units import RECORD, Fraction, GpuPowerW, Id, Seconds, Sha256
 
 PLAN_VERSION = "1.0"
 
@@ -68,8 +68,31 @@ class Start:
 
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
+class ReplicaLoad:
+    """Let a slot load an expert in a step; loads of one step go on at the same time, and the next step waits for them.
+
+    Meanwhile the slot is out of service. With ``staged`` the expert is loaded into a spare buffer of the slot's rank
+    instead while the slot serves on, and all of the step switch together at its end.
+    """
+
+    step: Index
+    slot: Index
+    expert: Index
+    staged: bool = False
+
+
+@with_config(RECORD)
+@dataclass(frozen=True, slots=True)
 class MoveReplicas:
-    """Change which experts the named slots of one layer hold; all arrays ``(slots moved,)``."""
+    """Change which experts the named slots of one layer hold, and how their tokens are split.
+
+    Args:
+        slots: whose expert or share changes; ``before`` and ``after`` are their experts, ``(slots,)`` all.
+        order: the loads, by step; empty means that all slots that change load at once.
+        before_shares: share of its expert's tokens that each of ``slots`` takes; empty where the layer's tokens are
+            split evenly over the replicas on ranks that have not failed.
+        after_shares: likewise.
+    """
 
     deployment: Id
     layer: Index
@@ -78,6 +101,9 @@ class MoveReplicas:
     after: tuple[Index, ...]
     reason: str
     gain: float
+    order: tuple[ReplicaLoad, ...] = ()
+    before_shares: tuple[Fraction, ...] = ()
+    after_shares: tuple[Fraction, ...] = ()
     kind: Literal["move_replica"] = "move_replica"
 
 

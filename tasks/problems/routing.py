@@ -1,52 +1,81 @@
 """Which expert shall each physical slot of a mixture-of-experts model hold?
 
-The decision is the expert in each slot of each layer. An expert's tokens are split evenly over its replicas. The
-cost is counted in layers' worth of time lost, one being what a perfectly balanced layer takes:
+The decision is the expert in each slot of each layer, and optionally how an expert's tokens are split over its
+replicas; otherwise they are split evenly. The cost is counted in layers' worth of time lost, one being what a perfectly
+balanced layer takes:
 
-- *imbalance*: the sum over layers of (largest load of a rank / mean load of a rank - 1); a rank waits for the fullest;
+- *imbalance*: the sum over layers of (longest time of a rank / time of a perfectly balanced layer - 1), where a rank's
+  time is its load / its speed; over several scenarios of the loads, layer by layer, ``risk`` times that of the worst
+  scenario and 1 - ``risk`` times the expectation;
 - *crossings*: ``traffic_weight * layers *`` the share of tokens that go to another NVLink domain between two layers;
   a token in a domain with a replica of its next expert stays there;
+- *strays*, where experts come in groups (device-limited routing): ``traffic_weight *`` the share of a layer's replicas
+  outside the domain that holds most of their group. It is a price, not a constraint: a map in force may break it;
 - *moves*: ``move_weight *`` the replicas that a rank must load (a rank that reorders its own slots loads none).
 
-Every expert keeps a replica in every layer, and a migration budget bounds the replicas that are moved.
+Every expert keeps a replica in every layer, and a migration budget bounds the replicas that are moved. A rank of speed
+0 has failed: its slots stay as they are and serve nothing. An expert without a slot elsewhere costs more than anything
+else could gain, so getting it one is always an improvement.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from data.schemas.cluster import Snapshot
-from data.schemas.plan import Action, MoveReplicas
+from data.schemas.plan import Action, MoveReplicas, ReplicaLoad
 from data.schemas.routing import ExpertDeployment
 from tasks.problems.protocol import Figure, Found, Window
 from tasks.problems.routing_bound import lower_bound
-from tasks.problems.routing_kernel import layer_costs
+from tasks.problems.routing_kernel import even_shares, layer_costs
+from tasks.problems.routing_order import ordered_loads
 from tasks.problems.routing_search import search_map, summed
-from tasks.problems.routing_start import canonical
-from tasks.problems.routing_state import Floats, Integers, Layout, Transitions, layout_of
+from tasks.problems.routing_split import split
+from tasks.problems.routing_start import canonical, carried, repaired, unserved
+from tasks.problems.routing_state import Flags, Floats, Integers, Layout, Prices, Transitions, layout_of
 from tasks.problems.routing_window import draft_window, refreshed
+
+Spins = npt.NDArray[np.int8]
+Values = TypeVar("Values", Floats, Integers)
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingWeights:
-    """What crossings and moves weigh against imbalance.
+    """What crossings, moves and the worst case weigh against imbalance.
 
     Args:
         traffic: share of a layer's time lost if every token crosses a domain; an expert-parallel group that spans
             two domains was measured to cost about 16 % of a step, with half or more of its tokens crossing.
         move: share of one balanced layer's time, summed over the window, that moving a replica must save. About
             70 us of stop per replica against a window of 600 s of which a layer takes one percent.
+        risk: share of the worst scenario in the imbalance of a layer; the rest is the expectation.
+        uneven: an expert's tokens may be split unevenly over its replicas, by a linear programme after the search.
     """
 
     traffic: float = 0.2
     move: float = 1e-5
+    risk: float = 0.25
+    uneven: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.risk <= 1.0 or min(self.traffic, self.move) < 0.0:
+            raise ValueError(f"expected a risk from 0 to 1 and weights of at least 0, got {self}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpertMap:
-    """The expert in each slot, ``(layers, slots)``; read-only, experts in the slots that they had where possible."""
+    """The expert in each slot, ``(layers, slots)``; read-only, experts in the slots that they had where possible.
+
+    Args:
+        expert_of: the experts.
+        shares: share of its expert's tokens that each slot takes, ``(layers, slots)``, 0 on a failed rank; None
+            where they are split evenly over the replicas on live ranks.
+    """
 
     expert_of: Integers
+    shares: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,17 +84,23 @@ class Routing:
 
     Args:
         deployment: its id.
-        loads: tokens per expert that the map is made for, ``(layers, experts)``.
+        loads: tokens per expert that are expected, ``(layers, experts)``.
         last_loads: tokens per expert in the last window, for the figures, ``(layers, experts)``.
         in_force: expert in each slot, ``(layers, slots)``.
         domain: NVLink domain of each rank, numbered from 0, ``(ranks,)``.
         transitions: token flow between adjacent layers.
         budget: replicas that may be moved.
-        weights: of crossings and moves.
+        weights: of crossings, moves, and the worst case.
         notes: what had to be assumed.
+        scenarios: futures that the map is made for, ``(scenarios, layers, experts)``; None for ``loads`` alone.
+        likelihood: of each scenario, adding up to 1, ``(scenarios,)``; None where they are equally likely.
+        rank_speed: relative to a healthy rank, 0 for a failed one, ``(ranks,)``; None where all are healthy.
+        expert_groups: groups of experts that should each stay in one domain, numbered group by group.
+        shares: in force, ``(layers, slots)``, as in :class:`ExpertMap`.
 
     Raises:
-        ValueError: shapes do not agree, a transition leads beyond the last layer, or an expert has no slot.
+        ValueError: shapes do not agree, a transition leads beyond the last layer, an expert has no slot, or no rank
+            is alive.
     """
 
     deployment: str
@@ -77,14 +112,27 @@ class Routing:
     budget: int
     weights: RoutingWeights = RoutingWeights()
     notes: tuple[str, ...] = ()
-    layout: Layout = field(init=False, repr=False)  # all of the above as the kernel takes it
+    scenarios: Floats | None = None
+    likelihood: Floats | None = None
+    rank_speed: Floats | None = None
+    expert_groups: int = 1
+    shares: Floats | None = None
+    layout: Layout = field(init=False, repr=False)  # all of the above as the kernel takes it, failed ranks left out
+    live: Flags = field(init=False, repr=False)  # which slots are on a live rank, (slots,)
 
     def __post_init__(self) -> None:
         layers, slots = self.in_force.shape
         if self.loads.shape[0] != layers or self.last_loads.shape != self.loads.shape:
             raise ValueError(f"loads: expected ({layers}, experts), got {self.loads.shape}, {self.last_loads.shape}")
-        if not np.isfinite(self.loads).all() or self.loads.min(initial=0.0) < 0.0:
-            raise ValueError("loads: expected finite numbers of at least 0")
+        scenarios = self.loads[None] if self.scenarios is None else self.scenarios
+        if scenarios.ndim != 3 or not len(scenarios) or scenarios.shape[1:] != self.loads.shape:
+            raise ValueError(f"scenarios: expected (scenarios, *{self.loads.shape}), got {scenarios.shape}")
+        for name, tokens in (("loads", self.loads), ("scenarios", scenarios)):
+            if not np.isfinite(tokens).all() or tokens.min(initial=0.0) < 0.0:
+                raise ValueError(f"{name}: expected finite numbers of at least 0")
+        likelihood = np.full(len(scenarios), 1.0 / len(scenarios)) if self.likelihood is None else self.likelihood
+        if likelihood.shape != (len(scenarios),) or likelihood.min() < 0.0 or abs(likelihood.sum() - 1.0) > 1e-9:
+            raise ValueError(f"likelihood: expected {len(scenarios)} shares that add up to 1, got {likelihood}")
         if self.domain.size == 0 or slots % self.domain.size:
             raise ValueError(f"in_force: expected slots that divide among {self.domain.size} ranks, got {slots}")
         if self.transitions.layer.size and self.transitions.layer.max() >= layers - 1:
@@ -92,11 +140,16 @@ class Routing:
         experts = self.loads.shape[1]
         if any(set(row.tolist()) != set(range(experts)) for row in self.in_force):
             raise ValueError(f"in_force: expected each of {experts} experts in at least one slot of every layer")
-
-        layout = layout_of(
-            self.loads, self.in_force, self.domain, self.transitions, self.weights.move, self.weights.traffic
-        )
-        object.__setattr__(self, "layout", layout)
+        if experts % self.expert_groups:
+            raise ValueError(f"expert_groups: expected a divisor of {experts} experts, got {self.expert_groups}")
+        speed = np.ones(self.domain.size) if self.rank_speed is None else self.rank_speed
+        if speed.shape != self.domain.shape or speed.min() < 0.0 or speed.max() <= 0.0:
+            raise ValueError(f"rank_speed: expected {self.domain.size} of at least 0, one above 0, got {speed}")
+        if self.shares is not None and self.shares.shape != self.in_force.shape:
+            raise ValueError(f"shares: expected {self.in_force.shape}, got {self.shares.shape}")
+        object.__setattr__(self, "live", np.repeat(speed > 0.0, slots // self.domain.size))
+        prices = Prices(self.weights.move, self.weights.traffic, self.weights.risk)
+        object.__setattr__(self, "layout", self._laid_out(scenarios, likelihood, prices, self.expert_groups))
 
     @classmethod
     def from_snapshot(
@@ -105,6 +158,8 @@ class Routing:
         deployment_id: str,
         loads: Floats | None = None,
         weights: RoutingWeights | None = None,
+        scenarios: Floats | None = None,
+        likelihood: Floats | None = None,
     ) -> "Routing":
         """Return the problem that one deployment of ``snapshot`` poses.
 
@@ -112,7 +167,10 @@ class Routing:
             snapshot: the cluster's state.
             deployment_id: which deployment.
             loads: forecast tokens per expert, ``(layers, experts)``; None takes the last window.
-            weights: of crossings and moves.
+            weights: of crossings, moves, and the worst case; shares that are in force are always kept up, since they
+                would not fit another map.
+            scenarios: futures to be made for, ``(scenarios, layers, experts)``; None takes ``loads`` alone.
+            likelihood: of each scenario, ``(scenarios,)``; None where they are equally likely.
 
         Raises:
             ValueError: the snapshot has no such deployment, or the forecast has another shape.
@@ -122,13 +180,14 @@ class Routing:
             raise ValueError(f"expected a deployment of the snapshot, got {deployment_id}")
         last = np.array(deployment.loads[-1], dtype=np.float64)
         domain, notes = _domains(snapshot, deployment)
-        share, shared = _budget(snapshot, deployment)
+        budget, shared = _budget(snapshot, deployment)
+        weights = weights or RoutingWeights()
         steps = deployment.transitions
-        return cls(
+        posed = cls(
             deployment=deployment_id,
             loads=last if loads is None else np.array(loads, dtype=np.float64),
             last_loads=last,
-            in_force=_frozen(np.array(deployment.placement, dtype=np.int64)).expert_of,
+            in_force=_frozen(np.array(deployment.placement, dtype=np.int64)),
             domain=domain,
             transitions=Transitions(
                 layer=np.array([step.layer for step in steps], dtype=np.int64),
@@ -136,10 +195,15 @@ class Routing:
                 target=np.array([step.target for step in steps], dtype=np.int64),
                 tokens=np.array([step.tokens for step in steps], dtype=np.float64),
             ),
-            budget=share,
-            weights=weights or RoutingWeights(),
-            notes=(*notes, *shared),
+            budget=budget,
+            weights=replace(weights, uneven=weights.uneven or bool(deployment.shares)),
+            scenarios=scenarios,
+            likelihood=likelihood,
+            rank_speed=np.array(deployment.rank_speed, dtype=np.float64) if deployment.rank_speed else None,
+            expert_groups=deployment.expert_groups,
+            shares=_frozen(np.array(deployment.shares, dtype=np.float64)) if deployment.shares else None,
         )
+        return replace(posed, notes=(*notes, *shared, *_said(posed, deployment)))
 
     @property
     def name(self) -> str:
@@ -148,38 +212,71 @@ class Routing:
 
     def incumbent(self) -> ExpertMap:
         """Return the map in force."""
-        return _frozen(self.in_force.copy())
+        return ExpertMap(_frozen(self.in_force.copy()), self.shares)
 
     def cost(self, decision: ExpertMap) -> float:
         """Return the exact cost; see the module."""
-        return summed(self.layout, layer_costs(self.layout, decision.expert_of))
+        placement, shares = self._served(decision)
+        terms = layer_costs(self.layout, placement, shares)
+        return summed(self.layout, terms) + self._penalty * len(unserved(placement, self.loads.shape[1]))
 
     def bound(self) -> float:
         """Return a proven lower bound; see :mod:`tasks.problems.routing_bound`."""
-        return lower_bound(self.layout, self.budget)
+        return lower_bound(self.layout, self.budget, self.weights.uneven)
 
     def search(self, decision: ExpertMap, evaluations: int, rng: np.random.Generator) -> Found[ExpertMap]:
-        """Descend, deal out the budget, anneal; see :mod:`tasks.problems.routing_search`."""
-        found, used, accepted = search_map(self.layout, decision.expert_of, self.budget, evaluations, rng)
-        better = self._canonical(found)
+        """Serve every expert, descend, deal out the budget, anneal, split; see ``tasks.problems.routing_search``."""
+        experts = self.loads.shape[1]
+        at, used, accepted = decision.expert_of[:, self.live], 0, 0
+        if len(unserved(at, experts)):
+            at = repaired(at, self.layout.mean_loads, self.layout.in_force, self.layout.per_rank, self.budget)
+        if not len(unserved(at, experts)):
+            at, used, accepted = search_map(self.layout, at, self.budget, evaluations, rng)
+        better = self._whole(at, None)
+        if self.weights.uneven and not len(unserved(at, experts)):
+            better = self._whole(at, split(self.layout, at))
         if self.cost(better) < self.cost(decision):
-            return Found(better, used, accepted)
+            return Found(better, used, max(1, accepted))
         return Found(decision, used, 0)
 
     def window(self, decision: ExpertMap, size: int, rng: np.random.Generator) -> Window[ExpertMap]:
-        """Return the window of the best of many drawn changes in a few layers that lose much, with some chance."""
-        drafted = draft_window(self.layout, decision.expert_of, self.budget, size, rng)
-        return Window(drafted.ising, lambda string: self._canonical(drafted.sew(string).expert_of))
+        """Return the window of the best of many drawn changes in a few layers that lose much, with some chance.
+
+        It is empty while an expert is not served: the search must see to that first.
+        """
+        placement, shares = self._served(decision)
+        if len(unserved(placement, self.loads.shape[1])):
+            size = 0
+        drafted = draft_window(self.layout, placement, shares, self.budget, size, rng)
+        uneven = decision.shares is not None
+
+        def sew(string: Spins) -> ExpertMap:
+            draft = drafted.sew(string)
+            return self._whole(draft.expert_of, draft.shares if uneven else None)
+
+        return Window(drafted.ising, sew)
 
     def actions(self, decision: ExpertMap) -> tuple[Action, ...]:
         """Return one action per changed layer; the gains, each after the layers before it, add up to the whole."""
-        terms = layer_costs(self.layout, self.in_force)
-        at = self.in_force.copy()
+        experts, per_rank = self.loads.shape[1], self.in_force.shape[1] // self.domain.size
+        at, shares = (each.copy() for each in self._served(self.incumbent()))
+        goal, goal_shares = self._served(decision)
+        stated = None if decision.shares is None else _stated(self)
+        changed = decision.expert_of != self.in_force
+        if stated is not None:
+            changed |= decision.shares != stated
+        dead = frozenset((np.flatnonzero(~self.live) // per_rank).tolist())
+        terms = layer_costs(self.layout, at, shares)
         actions: list[Action] = []
-        for layer in np.flatnonzero((decision.expert_of != self.in_force).any(axis=1)).tolist():
-            slots = np.flatnonzero(decision.expert_of[layer] != self.in_force[layer])
-            at[layer] = decision.expert_of[layer]
-            after = refreshed(self.layout, at, terms, layer)
+        for layer in np.flatnonzero(changed.any(axis=1)).tolist():
+            slots = np.flatnonzero(changed[layer])
+            missing = len(unserved(at[[layer]], experts)) - len(unserved(goal[[layer]], experts))
+            at[layer], shares[layer] = goal[layer], goal_shares[layer]
+            after = refreshed(self.layout, at, shares, terms, layer)
+            gain = summed(self.layout, terms) - summed(self.layout, after) + self._penalty * missing
+            order = ordered_loads(self.in_force[layer].tolist(), decision.expert_of[layer].tolist(), per_rank, dead)
+            before_shares = () if self.shares is None or stated is None else stated[layer, slots].tolist()
+            after_shares = () if decision.shares is None else decision.shares[layer, slots].tolist()
             actions.append(
                 MoveReplicas(
                     deployment=self.deployment,
@@ -187,62 +284,171 @@ class Routing:
                     slots=tuple(slots.tolist()),
                     before=tuple(self.in_force[layer, slots].tolist()),
                     after=tuple(decision.expert_of[layer, slots].tolist()),
-                    reason=_reason(terms, after, layer),
-                    gain=round(summed(self.layout, terms) - summed(self.layout, after), 12),
+                    reason=_reason(terms, after, layer, missing, order),
+                    gain=round(gain, 12),
+                    order=order,
+                    before_shares=tuple(before_shares),
+                    after_shares=tuple(after_shares),
                 )
             )
             terms = after
         return tuple(actions)
 
     def figures(self, decision: ExpertMap) -> tuple[Figure, ...]:
-        """Return balancedness on the last window, the share of tokens that cross a domain, and the moved replicas."""
+        """Return balancedness on the last window, the share of tokens that cross a domain, and the moved replicas.
+
+        Where the speed of ranks is stated, also the experts, over layers, that no live rank serves.
+        """
         layers = self.in_force.shape[0]
-        plain = layout_of(self.last_loads, self.in_force, self.domain, self.transitions, 0.0, 1.0 / layers)
-        terms = layer_costs(plain, decision.expert_of)
+        plain = self._laid_out(self.last_loads[None], np.ones(1), Prices(0.0, 1.0 / layers), 1)
+        placement, shares = self._served(decision)
+        terms = layer_costs(plain, placement, shares)
         family = f"routing.{self.deployment}"
-        ratio = balancedness(self.last_loads, decision.expert_of, self.domain.size)
-        return (
+        speed = 1.0 / self.layout.slowness
+        ratio = balancedness(self.last_loads, placement, speed.size, shares, speed)
+        figures = (
             Figure(f"{family}.balancedness", "ratio", ratio, "higher"),
             Figure(f"{family}.crossing_share", "share", float(terms[2].sum()), "lower"),
             Figure(f"{family}.moved_replicas", "replicas", float(terms[1].sum()), "lower"),
         )
+        if self.rank_speed is None:
+            return figures
+        missing = float(len(unserved(placement, self.loads.shape[1])))
+        return (*figures, Figure(f"{family}.unserved_experts", "experts", missing, "lower"))
 
-    def _canonical(self, expert_of: Integers) -> ExpertMap:
-        return _frozen(canonical(expert_of, self.in_force, self.domain.size))
+    @property
+    def _penalty(self) -> float:
+        """Cost of an expert that is not served: above all that the rest of any map can cost."""
+        layers, slots = self.layout.in_force.shape
+        longest = self.layout.domain.size * float(self.layout.slowness.max() / self.layout.slowness.min())
+        return 1.0 + layers * (longest + 2.0 * self.weights.traffic + self.weights.move * slots)
+
+    def _laid_out(self, scenarios: Floats, likelihood: Floats, prices: Prices, groups: int) -> Layout:
+        """Return the layout of the live ranks; NVLink domains without any are left out."""
+        ranks = self.live.reshape(self.domain.size, -1).any(axis=1)
+        return layout_of(
+            scenarios,
+            likelihood,
+            np.ascontiguousarray(self.in_force[:, self.live]),
+            np.unique(self.domain[ranks], return_inverse=True)[1].astype(np.int64),
+            np.ones(ranks.sum()) if self.rank_speed is None else self.rank_speed[ranks],
+            self.transitions,
+            prices,
+            groups,
+        )
+
+    def _served(self, decision: ExpertMap) -> tuple[Integers, Floats]:
+        """Return the experts of the slots on live ranks, and their shares, which add up to 1 for each; ``(..)`` both.
+
+        What is meant for failed ranks goes to the live replicas in proportion, or evenly where none of them has any.
+        """
+        placement = np.ascontiguousarray(decision.expert_of[:, self.live])
+        even = even_shares(placement, self.loads.shape[1])
+        if decision.shares is None:
+            return placement, even
+        shares = np.ascontiguousarray(decision.shares[:, self.live])
+        if self.live.all():
+            return placement, shares
+        for layer, held in enumerate(placement):
+            total = np.bincount(held, weights=shares[layer], minlength=self.loads.shape[1])[held]
+            shares[layer] = np.where(total > 0.0, shares[layer] / np.where(total > 0.0, total, 1.0), even[layer])
+        return placement, shares
+
+    def _whole(self, placement: Integers, shares: Floats | None) -> ExpertMap:
+        """Return the decision with these experts and shares on the live ranks, in canonical order."""
+        ranks = self.layout.domain.size
+        ordered = canonical(placement, self.layout.in_force, ranks)
+        whole = self.in_force.copy()
+        whole[:, self.live] = ordered
+        if shares is None:
+            return ExpertMap(_frozen(whole))
+        split_over = np.zeros(whole.shape)
+        split_over[:, self.live] = carried(shares, placement, ordered, ranks)
+        return ExpertMap(_frozen(whole), _frozen(split_over))
 
 
-def balancedness(loads: Floats, placement: Integers, ranks: int) -> float:
-    """Return the sum over layers of the mean load of a rank / the sum over layers of the largest; 1 without load.
+def balancedness(
+    loads: Floats, placement: Integers, ranks: int, shares: Floats | None = None, speed: Floats | None = None
+) -> float:
+    """Return the sum over layers of the time of a perfectly balanced layer / the sum of the longest time of a rank.
+
+    With ranks alike that is mean load of a rank / largest load of a rank, each summed over the layers; 1 without load.
 
     Args:
         loads: tokens per expert, ``(layers, experts)``.
-        placement: expert in each slot, ``(layers, slots)``; each expert's tokens are split evenly over its slots.
+        placement: expert in each slot, ``(layers, slots)``.
         ranks: rank ``r`` holds slots ``r * slots / ranks ...``.
+        shares: share of its expert's tokens that each slot takes, ``(layers, slots)``; None splits them evenly.
+        speed: of each rank, above 0, ``(ranks,)``; None where they are alike.
     """
+    speed = np.ones(ranks) if speed is None else speed
     mean = largest = 0.0
-    for load, row in zip(loads, placement, strict=True):
-        share = load / np.maximum(np.bincount(row, minlength=load.size), 1)
-        held = share[row].reshape(ranks, -1).sum(axis=1)
-        mean += float(held.mean())
-        largest += float(held.max())
+    for layer, (load, row) in enumerate(zip(loads, placement, strict=True)):
+        even = 1.0 / np.maximum(np.bincount(row, minlength=load.size), 1)[row]
+        taken = load[row] * (even if shares is None else shares[layer])
+        held = taken.reshape(ranks, -1).sum(axis=1)
+        mean += float(held.sum() / speed.sum())
+        largest += float((held / speed).max())
     return mean / largest if largest > 0.0 else 1.0
 
 
-def _reason(before: Floats, after: Floats, layer: int) -> str:
+def _stated(routing: Routing) -> Floats:
+    """Return the shares in force as a plan states them, ``(layers, slots)``: evenly over live replicas if not said."""
+    if routing.shares is not None:
+        return routing.shares
+    result = np.zeros(routing.in_force.shape)
+    experts = routing.loads.shape[1]
+    result[:, routing.live] = even_shares(routing.layout.in_force, experts)
+    for layer, expert in unserved(routing.layout.in_force, experts).tolist():
+        replicas = routing.in_force[layer] == expert
+        result[layer, replicas] = 1.0 / np.count_nonzero(replicas)
+    return result
+
+
+def _said(routing: Routing, deployment: ExpertDeployment) -> tuple[str, ...]:
+    """Return what an operator should know of the deployment."""
+    said = []
+    domains, experts = np.unique(routing.domain).size, routing.loads.shape[1]
+    if domains > 1:
+        said.append(f"{deployment.id}: its expert-parallel group of {deployment.ranks} ranks spans {domains} domains")
+    if not routing.live.all():
+        failed = int((np.array(deployment.rank_speed) == 0.0).sum())
+        missing = len(unserved(routing.layout.in_force, experts))
+        said.append(f"{deployment.id}: {failed} rank(s) have failed, and {missing} expert(s) had replicas only there")
+        at = repaired(
+            routing.layout.in_force,
+            routing.layout.mean_loads,
+            routing.layout.in_force,
+            routing.layout.per_rank,
+            routing.budget,
+        )
+        if left := len(unserved(at, experts)):
+            said.append(f"{deployment.id}: {left} of them find no spare slot, or no migration budget")
+    return tuple(said)
+
+
+def _reason(before: Floats, after: Floats, layer: int, missing: int, order: tuple[ReplicaLoad, ...]) -> str:
     moved = int(after[1, layer])
     said = (
-        f"fullest rank {1 + after[0, layer]:.3f} x the mean load instead of {1 + before[0, layer]:.3f} x, "
+        f"slowest rank takes {1 + after[0, layer]:.3f} x the ideal instead of {1 + before[0, layer]:.3f} x, "
         f"for {moved} replica{'s' * (moved != 1)} moved"
     )
+    if missing:
+        said = f"serves {missing} expert{'s' * (missing != 1)} that had no live rank; {said}"
     crossings = float(before[2].sum() - after[2].sum())
     if abs(crossings) > 1e-9:
         said += f"; crossings cost {abs(crossings):.4f} {'less' if crossings > 0 else 'more'}"
+    if order:
+        steps = 1 + order[-1].step
+        said += f"; {steps} step{'s' * (steps != 1)}, every expert served in each"
+    if any(load.staged for load in order):
+        said += "; needs a spare buffer of one expert on some ranks"
     return said
 
 
-def _frozen(expert_of: Integers) -> ExpertMap:
-    expert_of.flags.writeable = False
-    return ExpertMap(expert_of)
+def _frozen(array: Values) -> Values:
+    array.flags.writeable = False
+    return array
 
 
 def _domains(snapshot: Snapshot, deployment: ExpertDeployment) -> tuple[Integers, tuple[str, ...]]:

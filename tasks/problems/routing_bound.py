@@ -19,25 +19,38 @@ from tasks.problems.routing_start import lightest_replicas
 from tasks.problems.routing_state import Floats, Integers, Layout
 
 
-def lower_bound(layout: Layout, budget: int) -> float:
-    """Return a lower bound on the cost of every map that moves at most ``budget`` replicas."""
+def lower_bound(layout: Layout, budget: int, uneven: bool) -> float:
+    """Return a lower bound on the cost of every map that moves at most ``budget`` replicas.
+
+    Args:
+        layout: the deployment.
+        budget: replicas that may be moved.
+        uneven: replicas may take unequal shares; then a rank's load may fall without any move.
+    """
     total, steps = 0.0, [np.zeros(0)]
-    for layer in np.flatnonzero(layout.scale > 0.0):
-        floor = _floors(layout, int(layer))
+    for layer in np.flatnonzero(layout.loaded):
+        floor = _floors(layout, int(layer), uneven)
         total += float(floor[0])
         steps.append(-np.diff(_hull(floor)))
     gains = np.sort(np.concatenate(steps))[::-1][: max(0, budget)]
     return max(0.0, total - float(np.maximum(gains - layout.move_weight, 0.0).sum()))
 
 
-def _floors(layout: Layout, layer: int) -> Floats:
-    """Return the least imbalance of a layer after 0, 1, ... moved replicas, until it stops falling."""
-    load, held = layout.loads[layer], layout.in_force[layer]
+def _floors(layout: Layout, layer: int, uneven: bool) -> Floats:
+    """Return the least imbalance of a layer after 0, 1, ... moved replicas: mean and worst of those by scenario."""
+    each = np.array([_floor(layout, layer, scenario, uneven) for scenario in range(layout.likelihood.size)])
+    return np.asarray(layout.likelihood @ each + layout.risk * each.max(axis=0))
+
+
+def _floor(layout: Layout, layer: int, scenario: int, uneven: bool) -> Floats:
+    load, held = layout.loads[layer, :, scenario], layout.in_force[layer]
     ranks = layout.domain.size
-    lightest = float((load / lightest_replicas(load, held.size)).max())
-    standing = max(0.0, lightest * float(layout.scale[layer]) - 1.0)
+    lightest = float((load / lightest_replicas(load, held.size)).max() * layout.slowness.min())
+    standing = max(0.0, lightest - 1.0)
+    if uneven:
+        return np.full(held.size, standing)
     counts = np.bincount(held, minlength=load.size)
-    levels = _levels(load / counts, held.reshape(ranks, -1))
+    levels = _levels(load / np.maximum(counts, 1), held.reshape(ranks, -1)) * layout.slowness[:, None]
     ordered = np.sort(levels.ravel())[::-1]
     reach = 1 + int(counts.max())
     falling = [
@@ -47,7 +60,7 @@ def _floors(layout: Layout, layer: int) -> Floats:
         )
         for moved in range(held.size)
     ]
-    return np.asarray(np.maximum(np.array(falling) * layout.scale[layer] - 1.0, standing))
+    return np.asarray(np.maximum(np.array(falling) - 1.0, standing))
 
 
 def _levels(share: Floats, held: Integers) -> Floats:

@@ -17,23 +17,42 @@ inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_
 
 
 @outer
-def layer_cost(layout: Layout, placement: Integers, layer: int) -> tuple[float, int, float]:
-    """Return imbalance, moved replicas, and the cost of crossings into the next layer, of ``(layers, slots)``."""
+def even_shares(placement: Integers, experts: int) -> Floats:
+    """Return the share of its expert's tokens that each slot takes if they are split evenly, ``(layers, slots)``."""
+    shares = np.empty(placement.shape)
+    for layer in range(placement.shape[0]):
+        counts = np.bincount(placement[layer], minlength=experts)
+        for slot in range(placement.shape[1]):
+            shares[layer, slot] = 1.0 / counts[placement[layer, slot]]
+    return shares
+
+
+@outer
+def layer_cost(layout: Layout, placement: Integers, shares: Floats, layer: int) -> tuple[float, int, float, int]:
+    """Return imbalance, moved replicas, cost of crossings into the next layer, and stray replicas of a layer.
+
+    ``placement`` and ``shares`` are ``(layers, slots)``. An expert without a slot counts as no load; its tokens cross.
+    """
     experts = layout.loads.shape[1]
     slots = placement.shape[1]
-    counts = np.bincount(placement[layer], minlength=experts)
-    imbalance, moved = 0.0, 0
+    expected, worst, moved = 0.0, 0.0, 0
+    for scenario in range(layout.likelihood.size):
+        longest = 1.0
+        for first in range(0, slots, layout.per_rank):
+            load = 0.0
+            for slot in range(first, first + layout.per_rank):
+                load += layout.loads[layer, placement[layer, slot], scenario] * shares[layer, slot]
+            longest = max(longest, load * layout.slowness[first // layout.per_rank])
+        expected += layout.likelihood[scenario] * (longest - 1.0)
+        worst = max(worst, longest - 1.0)
     for first in range(0, slots, layout.per_rank):
-        load = 0.0
         for slot in range(first, first + layout.per_rank):
             expert = placement[layer, slot]
-            load += layout.loads[layer, expert] / counts[expert]
             surplus = 1  # of this expert on this rank, counting only the slots up to this one
             for other in range(first, first + layout.per_rank):
                 surplus += other < slot and placement[layer, other] == expert
                 surplus -= layout.in_force[layer, other] == expert
             moved += surplus > 0
-        imbalance = max(imbalance, load * layout.scale[layer] - 1.0)
     crossing = 0.0
     first, last = layout.out_start[layer * experts], layout.out_start[(layer + 1) * experts]
     if last > first:
@@ -41,7 +60,7 @@ def layer_cost(layout: Layout, placement: Integers, layer: int) -> tuple[float, 
         there = np.zeros((experts, layout.domains))
         for slot in range(slots):
             domain = layout.domain[slot // layout.per_rank]
-            here[placement[layer, slot], domain] += 1.0 / counts[placement[layer, slot]]
+            here[placement[layer, slot], domain] += shares[layer, slot]
             there[placement[layer + 1, slot], domain] = 1.0
         for source in range(experts):
             key = layer * experts + source
@@ -50,15 +69,24 @@ def layer_cost(layout: Layout, placement: Integers, layer: int) -> tuple[float, 
                 for domain in range(layout.domains):
                     if there[target, domain] == 0.0:
                         crossing += layout.out_cost[edge] * here[source, domain]
-    return imbalance, moved, crossing
+    strays = 0
+    if layout.stray_weight > 0.0:
+        gathered = np.zeros((experts // layout.group_size, layout.domains), np.int64)
+        for slot in range(slots):
+            group = placement[layer, slot] // layout.group_size
+            gathered[group, layout.domain[slot // layout.per_rank]] += 1
+        for group in range(gathered.shape[0]):
+            strays += gathered[group].sum() - gathered[group].max()
+    return expected + layout.risk * worst, moved, crossing, strays
 
 
 @outer
-def layer_costs(layout: Layout, placement: Integers) -> Floats:
-    """Return imbalance, moved replicas and cost of crossings into the next of each layer, ``(3, layers)``."""
-    costs = np.zeros((3, placement.shape[0]))
+def layer_costs(layout: Layout, placement: Integers, shares: Floats) -> Floats:
+    """Return imbalance, moved replicas, cost of crossings into the next, and strays of each layer, ``(4, layers)``."""
+    costs = np.zeros((4, placement.shape[0]))
     for layer in range(placement.shape[0]):
-        costs[0, layer], costs[1, layer], costs[2, layer] = layer_cost(layout, placement, layer)
+        found = layer_cost(layout, placement, shares, layer)
+        costs[0, layer], costs[1, layer], costs[2, layer], costs[3, layer] = found
     return costs
 
 
@@ -67,17 +95,20 @@ def fill(layout: Layout, state: State) -> None:
     """Compute everything in ``state`` from its ``slots``; counts, presence, leaving and arriving come in as zeros."""
     layers, slots = state.slots.shape
     experts = layout.loads.shape[1]
+    shares = even_shares(state.slots, experts)
     state.head[:] = -1
     for layer in range(layers):
         for slot in range(slots):
-            link(state, layer, slot, state.slots[layer, slot])
-            state.counts[layer, state.slots[layer, slot]] += 1
-            state.presence[layer, state.slots[layer, slot], layout.domain[slot // layout.per_rank]] += 1
+            expert, domain = state.slots[layer, slot], layout.domain[slot // layout.per_rank]
+            link(state, layer, slot, expert)
+            state.counts[layer, expert] += 1
+            state.presence[layer, expert, domain] += 1
+            state.gathered[layer, expert // layout.group_size, domain] += 1
         for rank in range(layout.domain.size):
             weigh(layout, state, layer, rank)
-        state.peak_rank[layer] = np.argmax(state.rank_load[layer])
+        find_peaks(state, layer)
     for layer in range(layers):
-        state.moved[layer] = layer_cost(layout, state.slots, layer)[1]
+        state.moved[layer] = layer_cost(layout, state.slots, shares, layer)[1]
         for source in range(experts):
             key = layer * experts + source
             for edge in range(layout.out_start[key], layout.out_start[key + 1]):
@@ -90,9 +121,9 @@ def fill(layout: Layout, state: State) -> None:
 
 
 def state_of(layout: Layout, placement: Integers) -> State:
-    """Return the state of a feasible map, ``(layers, slots)``; the map itself is copied."""
+    """Return the state of a map that serves every expert, ``(layers, slots)``; the map itself is copied."""
     shape = placement.shape
-    layers, experts = layout.loads.shape
+    layers, experts, scenarios = layout.loads.shape
     ranks = layout.domain.size
     by_domain = (layers, experts, layout.domains)
     state = State(
@@ -101,13 +132,15 @@ def state_of(layout: Layout, placement: Integers) -> State:
         head=np.zeros((layers, experts), np.int64),
         following=np.full(shape, -1),
         preceding=np.full(shape, -1),
-        rank_load=np.zeros((layers, ranks)),
-        peak_rank=np.zeros(layers, np.int64),
+        rank_time=np.zeros((layers, ranks, scenarios)),
+        peak_rank=np.zeros((layers, scenarios), np.int64),
         presence=np.zeros(by_domain, np.int64),
+        gathered=np.zeros((layers, experts // layout.group_size, layout.domains), np.int64),
         leaving=np.zeros(by_domain),
         arriving=np.zeros(by_domain),
         moved=np.zeros(layers, np.int64),
-        rank_room=np.zeros(ranks),
+        rank_room=np.zeros((ranks, scenarios)),
+        tops=np.zeros(scenarios),
     )
     fill(layout, state)
     return state
@@ -138,12 +171,25 @@ def unlink(state: State, layer: int, slot: int) -> None:
 
 @inner
 def weigh(layout: Layout, state: State, layer: int, rank: int) -> None:
-    """Compute a rank's load from its slots, so that no rounding piles up."""
-    load = 0.0
-    for slot in range(rank * layout.per_rank, (rank + 1) * layout.per_rank):
-        expert = state.slots[layer, slot]
-        load += layout.loads[layer, expert] / state.counts[layer, expert]
-    state.rank_load[layer, rank] = load
+    """Compute a rank's time in each scenario from its slots, so that no rounding piles up."""
+    for scenario in range(layout.likelihood.size):
+        load = 0.0
+        for slot in range(rank * layout.per_rank, (rank + 1) * layout.per_rank):
+            expert = state.slots[layer, slot]
+            load += layout.loads[layer, expert, scenario] / state.counts[layer, expert]
+        state.rank_time[layer, rank, scenario] = load * layout.slowness[rank]
+
+
+@inner
+def find_peaks(state: State, layer: int) -> None:
+    """Find the rank that takes longest in each scenario."""
+    times = state.rank_time[layer]
+    for scenario in range(times.shape[1]):
+        peak = 0
+        for rank in range(1, times.shape[0]):
+            if times[rank, scenario] > times[peak, scenario]:
+                peak = rank
+        state.peak_rank[layer, scenario] = peak
 
 
 @inner
@@ -168,23 +214,53 @@ def swap_change(layout: Layout, state: State, layer: int, slot: int, other: int)
     """Return the exact change in cost, and in moved replicas, if two slots of different ranks swap experts."""
     one, two = state.slots[layer, slot], state.slots[layer, other]
     a, b = slot // layout.per_rank, other // layout.per_rank
-    load = state.rank_load[layer]
-    up = layout.loads[layer, two] / state.counts[layer, two] - layout.loads[layer, one] / state.counts[layer, one]
-    peak = load[state.peak_rank[layer]]
-    fuller = max(load[a] + up, load[b] - up)
-    if fuller < peak:
-        if state.peak_rank[layer] == a or state.peak_rank[layer] == b:
-            for rank in range(load.size):
-                if rank != a and rank != b:
-                    fuller = max(fuller, load[rank])
-        else:
-            fuller = peak
+    times, peaks, loads = state.rank_time[layer], state.peak_rank[layer], layout.loads[layer]
+    counts = state.counts[layer]
+    expected, worst_before, worst_after = 0.0, 0.0, 0.0
+    for scenario in range(layout.likelihood.size):
+        up = loads[two, scenario] / counts[two] - loads[one, scenario] / counts[one]
+        top = peaks[scenario]
+        peak = times[top, scenario]
+        longer = max(times[a, scenario] + up * layout.slowness[a], times[b, scenario] - up * layout.slowness[b])
+        if longer < peak:
+            if top in (a, b):
+                for rank in range(times.shape[0]):
+                    if rank != a and rank != b:
+                        longer = max(longer, times[rank, scenario])
+            else:
+                longer = peak
+        expected += layout.likelihood[scenario] * (longer - peak)
+        worst_before, worst_after = max(worst_before, peak), max(worst_after, longer)
     moved = moved_change(layout, state, layer, a, one, two) + moved_change(layout, state, layer, b, two, one)
-    change = layout.scale[layer] * (fuller - peak) + layout.move_weight * moved
+    change = expected + layout.risk * (worst_after - worst_before) + layout.move_weight * moved
     here, there = layout.domain[a], layout.domain[b]
-    if layout.out_expert.size and here != there:
-        change += _passage(state, layer, one, here, there) + _passage(state, layer, two, there, here)
+    if here != there:
+        if layout.out_expert.size:
+            change += _passage(state, layer, one, here, there) + _passage(state, layer, two, there, here)
+        if layout.stray_weight > 0.0:
+            change += layout.stray_weight * _swap_strays(layout, state, layer, one, two, here, there)
     return change, moved
+
+
+@inner
+def _swap_strays(layout: Layout, state: State, layer: int, one: int, two: int, here: int, there: int) -> int:
+    """Return the change in stray replicas if one goes from ``here`` to ``there`` and two comes back for it."""
+    first, second = one // layout.group_size, two // layout.group_size
+    if first == second:
+        return 0
+    return -_most_change(state, layer, first, here, there) - _most_change(state, layer, second, there, here)
+
+
+@inner
+def _most_change(state: State, layer: int, group: int, less: int, more: int) -> int:
+    """Return the change in the largest number of the group's replicas in a domain if one leaves and one gains."""
+    gathered = state.gathered[layer, group]
+    before, after = 0, 0
+    for domain in range(gathered.size):
+        held = gathered[domain]
+        before = max(before, held)
+        after = max(after, held + (domain == more) - (domain == less))
+    return after - before
 
 
 @inner
@@ -199,6 +275,27 @@ def _passage(state: State, layer: int, expert: int, here: int, there: int) -> fl
     return change
 
 
+@inner
+def make_room(layout: Layout, state: State, layer: int, slot: int, expert: int) -> None:
+    """Write into ``rank_room`` by how much each rank's time changes if a slot takes another expert."""
+    gone = state.slots[layer, slot]
+    mine = slot // layout.per_rank
+    loads, counts, room = layout.loads[layer], state.counts[layer], state.rank_room
+    fewer, more = 1.0 / (counts[gone] - 1), 1.0 / (counts[expert] + 1)
+    rise, fall = fewer - 1.0 / counts[gone], more - 1.0 / counts[expert]
+    for changed, step in ((gone, rise), (expert, fall)):
+        at = state.head[layer, changed]
+        while at >= 0:
+            rank = at // layout.per_rank
+            factor = step * layout.slowness[rank]
+            for scenario in range(room.shape[1]):
+                room[rank, scenario] += factor * loads[changed, scenario]
+            at = state.following[layer, at]
+    for scenario in range(room.shape[1]):
+        change = more * loads[expert, scenario] - fewer * loads[gone, scenario]
+        room[mine, scenario] += change * layout.slowness[mine]
+
+
 @outer
 def overwrite_change(layout: Layout, state: State, layer: int, slot: int, expert: int) -> tuple[float, int]:
     """Return the exact change in cost, and in moved replicas, if a slot takes another expert than it holds.
@@ -207,28 +304,36 @@ def overwrite_change(layout: Layout, state: State, layer: int, slot: int, expert
     """
     gone = state.slots[layer, slot]
     mine = slot // layout.per_rank
-    loads, counts, load, room = layout.loads[layer], state.counts[layer], state.rank_load[layer], state.rank_room
-    rise = loads[gone] / (counts[gone] - 1) - loads[gone] / counts[gone]
-    fall = loads[expert] / (counts[expert] + 1) - loads[expert] / counts[expert]
-    at = state.head[layer, gone]
-    while at >= 0:
-        room[at // layout.per_rank] += rise
-        at = state.following[layer, at]
-    at = state.head[layer, expert]
-    while at >= 0:
-        room[at // layout.per_rank] += fall
-        at = state.following[layer, at]
-    room[mine] += loads[expert] / (counts[expert] + 1) - loads[gone] / (counts[gone] - 1)
-    fuller = 0.0
-    for rank in range(load.size):
-        fuller = max(fuller, load[rank] + room[rank])
-        room[rank] = 0.0
+    times, room, tops = state.rank_time[layer], state.rank_room, state.tops
+    make_room(layout, state, layer, slot, expert)
+    tops[:] = 0.0
+    for rank in range(times.shape[0]):
+        for scenario in range(tops.size):
+            tops[scenario] = max(tops[scenario], times[rank, scenario] + room[rank, scenario])
+            room[rank, scenario] = 0.0
+    expected, worst_before, worst_after = 0.0, 0.0, 0.0
+    for scenario in range(tops.size):
+        peak = times[state.peak_rank[layer, scenario], scenario]
+        expected += layout.likelihood[scenario] * (tops[scenario] - peak)
+        worst_before, worst_after = max(worst_before, peak), max(worst_after, tops[scenario])
     moved = moved_change(layout, state, layer, mine, gone, expert)
-    peak = load[state.peak_rank[layer]]
-    change = layout.scale[layer] * (fuller - peak) + layout.move_weight * moved
+    change = expected + layout.risk * (worst_after - worst_before) + layout.move_weight * moved
     if layout.out_expert.size:
         change += _recount(layout, state, layer, gone, mine, -1) + _recount(layout, state, layer, expert, mine, 1)
+    if layout.stray_weight > 0.0:
+        change += layout.stray_weight * _overwrite_strays(layout, state, layer, gone, expert, layout.domain[mine])
     return change, moved
+
+
+@inner
+def _overwrite_strays(layout: Layout, state: State, layer: int, gone: int, come: int, domain: int) -> int:
+    """Return the change in stray replicas if a slot of a domain takes another expert."""
+    first, second = gone // layout.group_size, come // layout.group_size
+    if first == second:
+        return 0
+    lost = _most_change(state, layer, first, domain, -1)
+    won = _most_change(state, layer, second, -1, domain)
+    return -1 - lost + 1 - won
 
 
 @inner
@@ -246,7 +351,7 @@ def _recount(layout: Layout, state: State, layer: int, expert: int, rank: int, s
 
 @inner
 def put(layout: Layout, state: State, layer: int, slot: int, expert: int) -> None:
-    """Let a slot hold an expert; ranks' loads, moves and the neighbours' crossings are left to ``settle``."""
+    """Let a slot hold an expert; ranks' times, moves and the neighbours' crossings are left to ``settle``."""
     gone = state.slots[layer, slot]
     domain = layout.domain[slot // layout.per_rank]
     unlink(state, layer, slot)
@@ -256,6 +361,8 @@ def put(layout: Layout, state: State, layer: int, slot: int, expert: int) -> Non
     state.counts[layer, expert] += 1
     state.presence[layer, gone, domain] -= 1
     state.presence[layer, expert, domain] += 1
+    state.gathered[layer, gone // layout.group_size, domain] -= 1
+    state.gathered[layer, expert // layout.group_size, domain] += 1
 
 
 @outer
@@ -283,7 +390,7 @@ def change_slots(layout: Layout, state: State, layer: int, slot: int, other: int
             while at >= 0:
                 weigh(layout, state, layer, at // layout.per_rank)
                 at = state.following[layer, at]
-    state.peak_rank[layer] = np.argmax(state.rank_load[layer])
+    find_peaks(state, layer)
     if routed:
         _lift(layout, state, layer, gone, mine, theirs, other < 0, 1.0)
         _lift(layout, state, layer, come, mine, theirs, other < 0, 1.0)

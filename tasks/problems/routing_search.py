@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tasks.problems.routing_kernel import layer_costs, replay, state_of
+from tasks.problems.routing_kernel import even_shares, layer_costs, replay, state_of
 from tasks.problems.routing_start import fresh_map
 from tasks.problems.routing_state import Floats, Integers, Layout
 from tasks.problems.routing_walk import UNCHANGED, anneal, descend
@@ -65,12 +65,12 @@ def search_map(
     layout: Layout, start: Integers, budget: int, evaluations: int, rng: np.random.Generator
 ) -> tuple[Integers, int, int]:
     """Return the best map found from ``start``, ``(layers, slots)``, evaluations used, and times the best improved."""
-    active = np.flatnonzero((layout.scale > 0.0) | (start != layout.in_force).any(axis=1) | _routed(layout))
+    active = np.flatnonzero(layout.loaded | (start != layout.in_force).any(axis=1) | _routed(layout))
     if not active.size or layout.domain.size < 2 or evaluations < 1:
         return start, 0, 0
-    routed = layout.out_expert.size > 0
+    routed = layout.out_expert.size > 0 or layout.stray_weight > 0.0
     effort = int(DESCENT_EFFORT * evaluations / (2 if routed else 1))
-    loaded = active[layout.scale[active] > 0.0]
+    loaded = active[layout.loaded[active]]
     options, used = _first_choices(layout, start, loaded, budget, effort, rng)
     best = _cheaper(layout, deal(layout, start, options, budget), start)
     options, more = _swap_choices(layout, best, loaded, (evaluations - used) // 2, rng)
@@ -79,8 +79,9 @@ def search_map(
     total = int(best is not start)
     coolings = COOLINGS if evaluations >= PLENTY * active.size * start.shape[1] else COOLINGS[:1]
     for hotter, part in zip(coolings, COOLING_SHARES, strict=False):
-        terms = layer_costs(layout, best)
-        hot = max(1e-6, (2 if routed else 1) * HOT * hotter * float((terms[0] + terms[2])[active].mean()))
+        terms = even_costs(layout, best)
+        lost = terms[0] + terms[2] + layout.stray_weight * terms[3]
+        hot = max(1e-6, (2 if routed else 1) * HOT * hotter * float(lost[active].mean()))
         tries = evaluations - used if len(coolings) == 1 else int(part * (evaluations - used))
         best, accepted = anneal(layout, state_of(layout, best), active, budget, tries, hot, COLD * hot, rng)
         used += tries
@@ -88,9 +89,14 @@ def search_map(
     return best, used, total
 
 
+def even_costs(layout: Layout, placement: Integers) -> Floats:
+    """Return the terms of :func:`layer_costs` of a map whose replicas take equal shares."""
+    return layer_costs(layout, placement, even_shares(placement, layout.loads.shape[1]))
+
+
 def total_cost(layout: Layout, placement: Integers) -> float:
-    """Return the exact cost of a map, ``(layers, slots)``."""
-    return summed(layout, layer_costs(layout, placement))
+    """Return the exact cost of a map, ``(layers, slots)``, whose replicas take equal shares."""
+    return summed(layout, even_costs(layout, placement))
 
 
 def _cheaper(layout: Layout, candidate: Integers, best: Integers) -> Integers:
@@ -98,8 +104,9 @@ def _cheaper(layout: Layout, candidate: Integers, best: Integers) -> Integers:
 
 
 def summed(layout: Layout, terms: Floats) -> float:
-    """Return the cost whose terms by layer are imbalance, moved replicas and crossings, ``(3, layers)``."""
-    return float(terms[0].sum() + layout.move_weight * terms[1].sum() + terms[2].sum())
+    """Return the cost whose terms by layer are imbalance, moved replicas, crossings and strays, ``(4, layers)``."""
+    strays = layout.stray_weight * terms[3].sum()
+    return float(terms[0].sum() + layout.move_weight * terms[1].sum() + terms[2].sum() + strays)
 
 
 def _routed(layout: Layout) -> npt.NDArray[np.bool_]:
@@ -144,14 +151,15 @@ def _offer_fresh(
 ) -> int:
     """Add a fresh row, swapped until no swap helps, to the choices of each layer; return the evaluations used."""
     slots = start.shape[1]
-    fresh = fresh_map(layout.loads, layout.in_force, layout.domain.size)
+    fresh = fresh_map(layout.mean_loads, layout.in_force, layout.slowness)
     swaps: dict[int, list[Choice]] = {layer: [] for layer in options}
     used = _offer_descents(layout, fresh, swaps, (1.0, True), slots, evaluations, rng)
     for layer, (choice,) in swaps.items():
         replay(fresh, layer, choice.steps)
-    change = layer_costs(layout, fresh)[:2] - layer_costs(layout, start)[:2]
-    cost = change[0] + layout.move_weight * change[1]
-    moved = layer_costs(layout, fresh)[1].astype(np.int64)
+    terms = even_costs(layout, fresh)
+    change = terms - even_costs(layout, start)
+    cost = change[0] + layout.move_weight * change[1] + layout.stray_weight * change[3]
+    moved = terms[1].astype(np.int64)
     for layer in options:
         steps = np.stack([np.arange(slots), np.full(slots, -1), fresh[layer]], axis=1)
         options[layer].append(Choice(steps, np.array([slots]), moved[[layer]], cost[[layer]]))
@@ -172,7 +180,7 @@ def _offer_descents(
     ``kind`` is the share of the changes that the descent looks at, and whether it only swaps.
     """
     state = state_of(layout, start)
-    order = sorted(options, key=lambda layer: -state.rank_load[layer].max() * layout.scale[layer])
+    order = sorted(options, key=lambda layer: -state.rank_time[layer].max())
     used = 0
     for position, layer in enumerate(order):
         steps, costs = np.zeros((longest, 4), np.int64), np.zeros(longest)
@@ -185,7 +193,7 @@ def _offer_descents(
 
 def deal(layout: Layout, start: Integers, options: dict[int, list[Choice]], budget: int) -> Integers:
     """Return ``start`` with the choices made that gain most per moved replica, as far as the budget goes."""
-    held = layer_costs(layout, start)[1].astype(np.int64)
+    held = even_costs(layout, start)[1].astype(np.int64)
     left = budget - int(held.sum())
     slopes = {layer: _Slopes(choices, int(held[layer])) for layer, choices in options.items()}
     best = {layer: slope.steepest(left) for layer, slope in slopes.items()}

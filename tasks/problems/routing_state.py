@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,17 +28,40 @@ class Transitions:
     tokens: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the parts of the cost weigh, in layers' worth of time; see :mod:`tasks.problems.routing`.
+
+    Args:
+        move: cost of one moved replica.
+        traffic: cost, per layer, if every token crosses; that of a layer whose replicas all stray from their groups.
+        risk: share of the worst scenario in the imbalance of a layer; the rest is the expectation.
+    """
+
+    move: float
+    traffic: float
+    risk: float = 0.0
+
+
 class Layout(NamedTuple):
     """What does not change while a map is searched.
 
     Args:
-        loads: tokens per expert, ``(layers, experts)``.
-        scale: ranks / tokens of the layer, 0 for a layer without load, ``(layers,)``.
+        loads: load of each expert, as a share of what a rank of speed 1 takes in a perfectly balanced layer,
+            ``(layers, experts, scenarios)``.
+        mean_loads: their expectation over the scenarios, ``(layers, experts)``.
+        loaded: whether the layer has load in some scenario, ``(layers,)``.
+        likelihood: what each scenario's imbalance weighs in the expectation, times one less the risk,
+            ``(scenarios,)``.
+        risk: what the worst scenario's weighs beside it.
         in_force: expert in each slot today, ``(layers, slots)``.
         domain: NVLink domain of each rank, ``(ranks,)``, numbered from 0.
         domains: number of domains.
+        slowness: 1 / speed of each rank, ``(ranks,)``.
         per_rank: slots of a rank.
         move_weight: cost of one moved replica.
+        stray_weight: cost of one replica outside the domain that holds most of its expert group; 0 without groups.
+        group_size: experts of a group.
         out_start: where the transitions from expert ``e`` of layer ``l`` begin, at ``l * experts + e``.
         out_expert: the expert of the next layer, ``(transitions,)``.
         out_cost: what the transition costs if all its tokens cross, ``(transitions,)``.
@@ -47,12 +71,18 @@ class Layout(NamedTuple):
     """
 
     loads: Floats
-    scale: Floats
+    mean_loads: Floats
+    loaded: Flags
+    likelihood: Floats
+    risk: float
     in_force: Integers
     domain: Integers
     domains: int
+    slowness: Floats
     per_rank: int
     move_weight: float
+    stray_weight: float
+    group_size: int
     out_start: Integers
     out_expert: Integers
     out_cost: Floats
@@ -70,13 +100,15 @@ class State(NamedTuple):
         head: first slot of the list of an expert's slots, ``(layers, experts)``.
         following: next slot of the same expert or -1, ``(layers, slots)``.
         preceding: slot before it or -1, ``(layers, slots)``.
-        rank_load: tokens of each rank, ``(layers, ranks)``.
-        peak_rank: the rank with most tokens, ``(layers,)``.
+        rank_time: time that each rank takes, 1 in a perfectly balanced layer, ``(layers, ranks, scenarios)``.
+        peak_rank: the rank that takes longest, ``(layers, scenarios)``.
         presence: replicas in each domain, ``(layers, experts, domains)``.
+        gathered: replicas of each expert group in each domain, ``(layers, groups, domains)``.
         leaving: cost if all of the expert's tokens start in the domain, ``(layers, experts, domains)``.
         arriving: cost if the expert is absent from the domain, ``(layers, experts, domains)``.
         moved: replicas moved in each layer, ``(layers,)``.
-        rank_room: scratch, all zeros between calls, ``(ranks,)``.
+        rank_room: scratch, all zeros between calls, ``(ranks, scenarios)``.
+        tops: scratch, ``(scenarios,)``.
     """
 
     slots: Integers
@@ -84,54 +116,67 @@ class State(NamedTuple):
     head: Integers
     following: Integers
     preceding: Integers
-    rank_load: Floats
+    rank_time: Floats
     peak_rank: Integers
     presence: Integers
+    gathered: Integers
     leaving: Floats
     arriving: Floats
     moved: Integers
     rank_room: Floats
+    tops: Floats
 
 
 def layout_of(
-    loads: Floats,
+    scenarios: Floats,
+    likelihood: Floats,
     in_force: Integers,
     domain: Integers,
+    speed: Floats,
     transitions: Transitions,
-    move_weight: float,
-    traffic_weight: float,
+    prices: Prices,
+    groups: int,
 ) -> Layout:
-    """Return the layout of a deployment.
+    """Return the layout of a deployment, all of whose ranks are alive.
 
     Args:
-        loads: tokens per expert, ``(layers, experts)``.
+        scenarios: tokens per expert in each future that is reckoned with, ``(scenarios, layers, experts)``.
+        likelihood: of each scenario, adding up to 1, ``(scenarios,)``.
         in_force: expert in each slot today, ``(layers, slots)``.
         domain: NVLink domain of each rank, ``(ranks,)``, numbered from 0.
+        speed: of each rank relative to a healthy one, above 0, ``(ranks,)``.
         transitions: token flow between adjacent layers.
-        move_weight: cost of one moved replica.
-        traffic_weight: cost, per layer, if every token crosses.
+        prices: what the parts of the cost weigh.
+        groups: expert groups; 1 for none.
     """
-    layers, experts = loads.shape
-    total = loads.sum(axis=1)
+    _, layers, experts = scenarios.shape
+    total = scenarios.sum(axis=2, keepdims=True)
+    loads = np.divide(scenarios * speed.sum(), total, out=np.zeros(scenarios.shape), where=total > 0.0)
     domains = int(domain.max()) + 1
-    scale = np.divide(domain.size, total, out=np.zeros(layers), where=total > 0.0)
+    stray_weight = prices.traffic / in_force.shape[1] if groups > 1 and domains > 1 else 0.0
     tokens = float(transitions.tokens.sum()) or 1.0
-    used = np.flatnonzero((transitions.tokens > 0.0) & (traffic_weight > 0.0) & (domains > 1))
-    if not used.size:  # links do not matter: one domain will do
+    used = np.flatnonzero((transitions.tokens > 0.0) & (prices.traffic > 0.0) & (domains > 1))
+    if not used.size and stray_weight == 0.0:  # domains do not matter: one will do
         domain, domains = np.zeros_like(domain), 1
-    cost = transitions.tokens[used] * (traffic_weight * layers / tokens)
+    cost = transitions.tokens[used] * (prices.traffic * layers / tokens)
     out_key = transitions.layer[used] * experts + transitions.source[used]
     in_key = (transitions.layer[used] + 1) * experts + transitions.target[used]
     by_source, by_target = np.argsort(out_key, kind="stable"), np.argsort(in_key, kind="stable")
     every = np.arange(layers * experts + 1)
     return Layout(
-        loads=loads,
-        scale=scale,
+        loads=np.ascontiguousarray(np.moveaxis(loads, 0, 2)),
+        mean_loads=np.tensordot(likelihood, loads, axes=1),
+        loaded=np.asarray((total > 0.0).any(axis=(0, 2))),
+        likelihood=(1.0 - prices.risk) * likelihood,
+        risk=float(prices.risk),
         in_force=in_force,
         domain=domain,
         domains=domains,
+        slowness=1.0 / speed,
         per_rank=in_force.shape[1] // domain.size,
-        move_weight=move_weight,
+        move_weight=float(prices.move),
+        stray_weight=float(stray_weight),
+        group_size=experts // groups,
         out_start=np.searchsorted(out_key[by_source], every),
         out_expert=transitions.target[used][by_source],
         out_cost=cost[by_source],

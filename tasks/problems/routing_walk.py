@@ -10,6 +10,7 @@ import numpy as np
 from tasks.problems.routing_kernel import (
     change_slots,
     inner,
+    make_room,
     moved_change,
     outer,
     overwrite_change,
@@ -35,6 +36,31 @@ def total_moved(state: State) -> int:
 
 
 @inner
+def drawn_scenario(layout: Layout, state: State, layer: int, rng: np.random.Generator) -> int:
+    """Return a scenario, as likely as its peak weighs in the cost; the risk's part falls to the worst one."""
+    count = layout.likelihood.size
+    if count == 1:
+        return 0
+    draw = rng.random()
+    for scenario in range(count):
+        draw -= layout.likelihood[scenario]
+        if draw < 0.0:
+            return scenario
+    return worst_scenario(state, layer)
+
+
+@inner
+def worst_scenario(state: State, layer: int) -> int:
+    """Return the scenario in which the layer takes longest."""
+    worst, longest = 0, -1.0
+    for scenario in range(state.tops.size):
+        peak = state.rank_time[layer, state.peak_rank[layer, scenario], scenario]
+        if peak > longest:
+            worst, longest = scenario, peak
+    return worst
+
+
+@inner
 def propose(layout: Layout, state: State, layer: int, rng: np.random.Generator) -> tuple[int, int, int]:
     """Return a possible change of a layer as (slot, other or -1, expert or -1); slot is -1 where none was hit upon.
 
@@ -45,7 +71,7 @@ def propose(layout: Layout, state: State, layer: int, rng: np.random.Generator) 
         attracted: tuple[int, int, int] = _attract(layout, state, layer, rng)
         return attracted
     slots, room = state.slots.shape[1], layout.per_rank
-    full = state.peak_rank[layer]
+    full = state.peak_rank[layer, drawn_scenario(layout, state, layer, rng)]
     draw = rng.random()
     slot = int(rng.random() * slots)
     if draw < 0.55:  # swap, mostly with the fullest rank
@@ -170,50 +196,67 @@ def anneal(
 
 
 @inner
-def _strain(load: float) -> float:
+def _strain(time: float) -> float:
     """Return the 16th power: summed over ranks it orders maps nearly as the fullest rank does, but breaks its ties."""
     for _ in range(4):
-        load *= load
-    return load
+        time *= time
+    return time
 
 
 @inner
-def swap_strain(layout: Layout, state: State, layer: int, slot: int, other: int) -> float:
-    """Return the change in the sum over ranks of (load / mean) ** 16 if two slots of different ranks swap."""
+def set_leverage(layout: Layout, state: State, layer: int, leverage: Floats) -> None:
+    """Write how much a scenario's strain counts, ``(scenarios,)``: the slope of its 16-norm, times its weight."""
+    for scenario in range(leverage.size):
+        peak = max(1.0, state.rank_time[layer, state.peak_rank[layer, scenario], scenario])
+        leverage[scenario] = layout.likelihood[scenario] * peak / _strain(peak)
+    if layout.risk > 0.0:
+        worst = worst_scenario(state, layer)
+        peak = max(1.0, state.rank_time[layer, state.peak_rank[layer, worst], worst])
+        leverage[worst] += layout.risk * peak / _strain(peak)
+
+
+@inner
+def swap_strain(layout: Layout, state: State, layer: int, slot: int, other: int, leverage: Floats) -> float:
+    """Return the change in the sum over ranks and scenarios of leverage * time ** 16 if two slots swap."""
     one, two = state.slots[layer, slot], state.slots[layer, other]
-    scale, load, counts = layout.scale[layer], state.rank_load[layer], state.counts[layer]
-    a, b = load[slot // layout.per_rank] * scale, load[other // layout.per_rank] * scale
-    up = scale * (layout.loads[layer, two] / counts[two] - layout.loads[layer, one] / counts[one])
-    change: float = _strain(a + up) - _strain(a) + _strain(b - up) - _strain(b)
+    a, b = slot // layout.per_rank, other // layout.per_rank
+    loads, times, counts = layout.loads[layer], state.rank_time[layer], state.counts[layer]
+    change = 0.0
+    for scenario in range(leverage.size):
+        up = loads[two, scenario] / counts[two] - loads[one, scenario] / counts[one]
+        here, there = times[a, scenario], times[b, scenario]
+        strain = _strain(here + up * layout.slowness[a]) - _strain(here)
+        strain += _strain(there - up * layout.slowness[b]) - _strain(there)
+        change += leverage[scenario] * strain
     return change
 
 
 @inner
-def overwrite_strain(layout: Layout, state: State, layer: int, slot: int, expert: int) -> float:
-    """Return the change in the sum over ranks of (load / mean) ** 16 if a slot takes another expert."""
+def overwrite_strain(layout: Layout, state: State, layer: int, slot: int, expert: int, leverage: Floats) -> float:
+    """Return the same change if a slot takes another expert."""
     gone = state.slots[layer, slot]
-    mine = slot // layout.per_rank
-    scale, load, room = layout.scale[layer], state.rank_load[layer], state.rank_room
-    loads, counts = layout.loads[layer], state.counts[layer]
-    rise = loads[gone] / (counts[gone] - 1) - loads[gone] / counts[gone]
-    fall = loads[expert] / (counts[expert] + 1) - loads[expert] / counts[expert]
-    room[mine] = loads[expert] / (counts[expert] + 1) - loads[gone] / (counts[gone] - 1)
-    for changed in range(2):
-        at = state.head[layer, gone if changed == 0 else expert]
+    times, room = state.rank_time[layer], state.rank_room
+    make_room(layout, state, layer, slot, expert)
+    change: float = _settled(times, room, slot // layout.per_rank, leverage)
+    for changed in (gone, expert):
+        at = state.head[layer, changed]
         while at >= 0:
-            room[at // layout.per_rank] += rise if changed == 0 else fall
+            change += _settled(times, room, at // layout.per_rank, leverage)
             at = state.following[layer, at]
-    strain: float = _strain((load[mine] + room[mine]) * scale) - _strain(load[mine] * scale)
-    room[mine] = 0.0
-    for changed in range(2):
-        at = state.head[layer, gone if changed == 0 else expert]
-        while at >= 0:
-            rank = at // layout.per_rank
-            if room[rank] != 0.0:
-                strain += _strain((load[rank] + room[rank]) * scale) - _strain(load[rank] * scale)
-                room[rank] = 0.0
-            at = state.following[layer, at]
-    return strain
+    return change
+
+
+@inner
+def _settled(times: Floats, room: Floats, rank: int, leverage: Floats) -> float:
+    """Return a rank's part of the change in strain, and clear its room, so that it counts once."""
+    change = 0.0
+    for scenario in range(leverage.size):
+        more = room[rank, scenario]
+        if more != 0.0:
+            time = times[rank, scenario]
+            change += leverage[scenario] * (_strain(time + more) - _strain(time))
+            room[rank, scenario] = 0.0
+    return change
 
 
 @outer
@@ -229,6 +272,8 @@ def descend(
     rng: np.random.Generator,
 ) -> tuple[int, int]:
     """Relieve the fullest rank of a layer, each time by the change that lowers the strain most per moved replica.
+
+    The scenarios take turns in saying which rank is the fullest; the descent ends when none of them finds a change.
 
     Args:
         layout: the deployment.
@@ -247,14 +292,19 @@ def descend(
     """
     slots, room, experts = state.slots.shape[1], layout.per_rank, layout.loads.shape[1]
     evaluations, change = 0, 0.0
-    step = 0
+    step, misses = 0, 0
+    scenarios = layout.likelihood.size
+    leverage = np.zeros(scenarios)
+    focus = worst_scenario(state, layer)
+    set_leverage(layout, state, layer, leverage)
     while step < costs.size:
-        full, load = state.peak_rank[layer], state.rank_load[layer]
+        full, times, loads = state.peak_rank[layer, focus], state.rank_time[layer], layout.loads[layer]
+        peak = times[full, focus]
         best, at, partner, take = -UNCHANGED, NONE, NONE, NONE
         for slot in range(full * room, (full + 1) * room):
             mine = state.slots[layer, slot]
-            weight = layout.loads[layer, mine] / state.counts[layer, mine]
-            lighter = layout.loads[layer, mine] / (state.counts[layer, mine] + 1)
+            weight = loads[mine, focus] / state.counts[layer, mine]
+            lighter = loads[mine, focus] / (state.counts[layer, mine] + 1)
             for candidate in range(slots if swaps_only else 2 * slots + experts):
                 if share < 1.0 and rng.random() >= share:
                     continue
@@ -263,26 +313,28 @@ def descend(
                 other = candidate % slots
                 theirs = state.slots[layer, other]
                 rank = other // room
-                share_there = layout.loads[layer, theirs] / state.counts[layer, theirs]
+                share_there = loads[theirs, focus] / state.counts[layer, theirs]
                 if candidate < slots:  # swap with a lighter replica elsewhere that leaves that rank below the peak
-                    if share_there >= weight or load[rank] + weight - share_there >= load[full]:
+                    if share_there >= weight:
                         continue
-                    strain = swap_strain(layout, state, layer, slot, other)
+                    if times[rank, focus] + (weight - share_there) * layout.slowness[rank] >= peak:
+                        continue
+                    strain = swap_strain(layout, state, layer, slot, other, leverage)
                     gone, come, expert = theirs, mine, NONE
                 elif candidate < 2 * slots:  # a further replica of what weighs here, instead of one that is spare
                     if theirs == mine or state.counts[layer, theirs] < 2:
                         continue
-                    if rank != full and load[rank] - share_there + lighter >= load[full]:
+                    if rank != full and times[rank, focus] + (lighter - share_there) * layout.slowness[rank] >= peak:
                         continue
-                    strain = overwrite_strain(layout, state, layer, other, mine)
+                    strain = overwrite_strain(layout, state, layer, other, mine, leverage)
                     gone, come, expert = theirs, mine, mine
                 else:  # something lighter in its place
                     expert = candidate - 2 * slots
                     if expert == mine or state.counts[layer, mine] < 2:
                         continue
-                    if layout.loads[layer, expert] / (state.counts[layer, expert] + 1) >= weight:
+                    if loads[expert, focus] / (state.counts[layer, expert] + 1) >= weight:
                         continue
-                    strain = overwrite_strain(layout, state, layer, slot, expert)
+                    strain = overwrite_strain(layout, state, layer, slot, expert, leverage)
                     rank, gone, come, other = full, mine, expert, slot
                 evaluations += 1
                 if strain < 0.0:
@@ -292,7 +344,11 @@ def descend(
                     if strain / max(moved, 0.5) < best:
                         best, at, partner, take = strain / max(moved, 0.5), other, slot if expert < 0 else NONE, expert
         if at < 0 and share >= 1.0:
-            return step, evaluations
+            misses += 1
+            if misses >= scenarios:
+                return step, evaluations
+            focus = (focus + 1) % scenarios
+            continue
         if at < 0:  # improvements have become rare: look at more
             share = min(1.0, 3.0 * share)
             continue
@@ -305,6 +361,10 @@ def descend(
         steps[step, 3] = state.moved[layer]
         costs[step] = change
         step += 1
+        misses = 0
+        if scenarios > 1:
+            focus = (focus + 1) % scenarios
+        set_leverage(layout, state, layer, leverage)
     return step, evaluations
 
 

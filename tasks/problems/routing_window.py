@@ -17,9 +17,10 @@ from tasks.problems.routing_walk import sample
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """A map inside a window and its terms by layer: imbalance, moved replicas, crossings, ``(3, layers)``."""
+    """A map inside a window, its shares, ``(layers, slots)`` both, and the terms of ``layer_costs``."""
 
     expert_of: Integers
+    shares: Floats
     terms: Floats
 
 
@@ -35,30 +36,32 @@ class Move:
 
 
 def draft_window(
-    layout: Layout, expert_of: Integers, budget: int, size: int, rng: np.random.Generator
+    layout: Layout, expert_of: Integers, shares: Floats, budget: int, size: int, rng: np.random.Generator
 ) -> Window[Draft]:
     """Return the window of promising changes of a feasible map, ``(layers, slots)``.
 
     Args:
         layout: the deployment.
         expert_of: the map.
+        shares: share of its expert's tokens that each slot takes, ``(layers, slots)``. Slots that swap exchange
+            theirs; the experts of a slot that is overwritten are split evenly again.
         budget: replicas that may be moved.
         size: changes at most.
         rng: all chance.
     """
-    draft = Draft(expert_of, layer_costs(layout, expert_of))
+    draft = Draft(expert_of, shares, layer_costs(layout, expert_of, shares))
     moves = _promising(layout, draft, budget, size, rng)
     return fusion_window(
         draft, moves, lambda at, move: _applied(layout, at, move, budget), lambda at: summed(layout, at.terms)
     )
 
 
-def refreshed(layout: Layout, expert_of: Integers, terms: Floats, layer: int) -> Floats:
+def refreshed(layout: Layout, expert_of: Integers, shares: Floats, terms: Floats, layer: int) -> Floats:
     """Return the terms after a change of one layer: its own, and the crossings of the layer before into it."""
     after = terms.copy()
-    after[:, layer] = layer_cost(layout, expert_of, layer)
+    after[:, layer] = layer_cost(layout, expert_of, shares, layer)
     if layer:
-        after[2, layer - 1] = layer_cost(layout, expert_of, layer - 1)[2]
+        after[2, layer - 1] = layer_cost(layout, expert_of, shares, layer - 1)[2]
     return after
 
 
@@ -68,6 +71,7 @@ def _promising(layout: Layout, draft: Draft, budget: int, size: int, rng: np.ran
     Where the budget is used up, some give back, and go first so that those that spend find it.
     """
     losing = draft.terms[0] + draft.terms[2] + np.concatenate([[0.0], draft.terms[2, :-1]])
+    losing += layout.stray_weight * draft.terms[3]
     if layout.domain.size < 2 or not losing.any():
         return []
     state = state_of(layout, draft.expert_of)
@@ -118,7 +122,14 @@ def _applied(layout: Layout, draft: Draft, move: Move, budget: int) -> Draft | N
     held = (int(row[move.slot]), int(row[move.other]) if move.other >= 0 else -1)
     if held != move.before or (move.other < 0 and np.count_nonzero(row == held[0]) < 2):
         return None
-    expert_of = draft.expert_of.copy()
+    expert_of, shares = draft.expert_of.copy(), draft.shares.copy()
     replay(expert_of, move.layer, np.array([[move.slot, move.other, move.expert]]))
-    terms = refreshed(layout, expert_of, draft.terms, move.layer)
-    return Draft(expert_of, terms) if terms[1].sum() <= budget else None
+    if move.other >= 0:
+        pair = [move.slot, move.other]
+        shares[move.layer, pair] = shares[move.layer, pair[::-1]]
+    else:
+        for expert in (held[0], move.expert):
+            replicas = expert_of[move.layer] == expert
+            shares[move.layer, replicas] = 1.0 / np.count_nonzero(replicas)
+    terms = refreshed(layout, expert_of, shares, draft.terms, move.layer)
+    return Draft(expert_of, shares, terms) if terms[1].sum() <= budget else None

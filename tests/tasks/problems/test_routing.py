@@ -125,7 +125,7 @@ def test_differences_are_exact_all_along_a_random_walk(seed, domains):
             assert total_cost(layout, state.slots) - before == pytest.approx(cost, abs=1e-10)
             assert state.moved.sum() - moved_before == moved
     anew = state_of(layout, state.slots)
-    for name in ("counts", "rank_load", "peak_rank", "presence", "leaving", "arriving", "moved"):
+    for name in ("counts", "rank_time", "peak_rank", "gathered", "presence", "leaving", "arriving", "moved"):
         np.testing.assert_allclose(getattr(state, name), getattr(anew, name), atol=1e-9, err_msg=name)
     assert not state.rank_room.any()
 
@@ -253,9 +253,9 @@ def test_one_rank_and_nothing_to_gain_give_no_spins(rng):
 
 def test_a_fresh_map_moves_nothing_where_the_map_in_force_is_a_fresh_one(rng):
     loads = rng.lognormal(0.0, 1.0, (3, 12))
-    fresh = fresh_map(loads, contiguous(12, 16, 3), 4)
+    fresh = fresh_map(loads, contiguous(12, 16, 3), np.ones(4))
     shuffled = fresh.reshape(3, 4, 4)[:, rng.permutation(4)].reshape(3, 16)
-    assert np.array_equal(np.sort(fresh_map(loads, shuffled, 4).reshape(3, 4, 4)), np.sort(shuffled.reshape(3, 4, 4)))
+    assert np.array_equal(np.sort(fresh_map(loads, shuffled, np.ones(4)).reshape(3, 4, 4)), np.sort(shuffled.reshape(3, 4, 4)))
 
 
 def snapshot(rng: np.random.Generator, deployments: int = 1, budget: int = 40, placed: bool = True) -> Snapshot:
@@ -313,7 +313,7 @@ def test_actions_turn_the_incumbent_into_the_decision_and_their_gains_add_up(rng
     gained = routing.cost(routing.incumbent()) - routing.cost(found)
     assert gained > 0.1
     assert sum(action.gain for action in actions) == pytest.approx(gained, abs=1e-9)
-    assert all("fullest rank" in action.reason for action in actions)
+    assert all("slowest rank" in action.reason for action in actions)
 
 
 def test_figures_are_those_that_the_validator_computes(rng):
@@ -332,12 +332,12 @@ def test_deployments_share_the_migration_budget(rng):
     state = snapshot(rng, deployments=3, budget=40)
     parts = [Routing.from_snapshot(state, each.id) for each in state.deployments]
     assert sum(part.budget for part in parts) == 40
-    assert all("of 40 replicas" in part.notes[-1] for part in parts)
+    assert all(any("of 40 replicas" in note for note in part.notes) for part in parts)
 
 
 def test_a_job_without_gpus_leaves_the_links_out_and_says_so(rng):
     routing = Routing.from_snapshot(snapshot(rng, placed=False), "moe-0")
-    assert "holds no GPUs" in routing.notes[0]
+    assert any("holds no GPUs" in note for note in routing.notes)
     assert routing.figures(routing.incumbent())[1].value == 0.0
 
 
