@@ -1,0 +1,102 @@
+"""Links alone: in which rounds are the messages of a collective sent? From an edge list to rounds as JSON."""
+
+from pathlib import Path
+from typing import Literal
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.errors import BadRecord, BadSource
+from data.readers.transfers import BANDWIDTH_GB_PER_S, GIGABYTES, read_transfers
+from data.schemas.transfers import ROUND_SCHEDULE, RoundSchedule
+from flows.params import EFFORTS, TWINS, EffortName, Solver
+from flows.run_folder import run_folder
+from qiskit_solvers.qaoa import Qaoa
+from tasks.schedule_transfers import Method, schedule_rounds
+
+FILE_NAME = "rounds.json"
+
+
+class LinksParams(BaseModel):
+    """One schedule: which messages, over what, and how hard to try."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    transfers: Path = Field(
+        title="Transfers",
+        description="CSV with source,target and bandwidth or gigabytes (uses, round), or JSON of the same",
+    )
+    rounds: int | None = Field(
+        default=None, ge=1, title="Rounds or planes", description="Most that there are; empty takes the file's, or none"
+    )
+    duplex: Literal["full", "half"] = Field(
+        default="full", title="Duplex", description="Whether a GPU can send and receive at once"
+    )
+    cut: bool = Field(
+        default=True, title="Cut messages", description="Whether a message may be sent in several rounds (crossbar)"
+    )
+    method: Method = Field(
+        default="auto", title="Method", description="auto is exact on a crossbar, and colours where more is shared"
+    )
+    gigabytes: float = Field(default=GIGABYTES, gt=0, title="Size (GB)", description="Where the file names none")
+    bandwidth_gb_per_s: float = Field(
+        default=BANDWIDTH_GB_PER_S, gt=0, title="Bandwidth (GB/s)", description="Where the file names none"
+    )
+    solver: Solver = Field(default=Qaoa(), title="Solver of windows", description="Of the colouring")
+    effort: EffortName = Field(default="standard", title="Effort")
+    seed: int = Field(default=0, ge=0, lt=2**63, title="Seed")
+    output: Path = Field(default=Path("runs"), title="Output folder")
+
+
+@flow(name="schedule-links", flow_run_name="links-{params.method}")
+def schedule_links(params: LinksParams) -> str:
+    """Schedule the transfers of a file in rounds, check them, and write them as JSON.
+
+    Args:
+        params: which transfers, over what, and how hard to try.
+
+    Returns:
+        The folder of the run; ``rounds.json`` is in it.
+
+    Raises:
+        SourceUnavailable: the file cannot be read.
+        BadSource: it holds rows that cannot be used, or asks for what cannot be done.
+        PlanRefused: the validator found the rounds wrong; nothing was written.
+    """
+    transfers = read_transfers(
+        params.transfers, gigabytes=params.gigabytes, bandwidth_gb_per_s=params.bandwidth_gb_per_s
+    )
+    with run_folder(params.output) as folder:
+        try:
+            schedule = schedule_rounds(
+                transfers,
+                params.solver,
+                effort=EFFORTS[params.effort],
+                twins=TWINS,
+                rounds=params.rounds,
+                duplex=params.duplex,
+                cut=params.cut,
+                method=params.method,
+                seed=params.seed,
+            )
+        except ValueError as error:
+            place = str(params.transfers)
+            raise BadSource(place, [BadRecord(place, "transfers that can be scheduled so", str(error))]) from error
+        content = ROUND_SCHEDULE.dump_json(schedule, indent=1)
+        (folder.path / FILE_NAME).write_bytes(content + b"\n")
+    create_markdown_artifact(summary(schedule), key="schedule-links", description="Rounds of the transfers")
+    return str(folder.final)
+
+
+def summary(schedule: RoundSchedule) -> str:
+    """Return what an operator reads first."""
+    best = "the least possible" if schedule.optimal else f"at least {schedule.bound_s:.6g} s are needed"
+    lines = [
+        f"**{len(schedule.rounds)} rounds, {schedule.makespan_s:.6g} s** ({best}; {schedule.before_s:.6g} s before)",
+        f"Method: {schedule.method}.",
+        f"{schedule.conflicts} pairs share a port, rail or plane in one round.",
+        *(f"{row.method}: {row.cost:.6g} s" for row in schedule.solvers),
+        *schedule.notes,
+    ]
+    return "\n\n".join(lines) + "\n"
