@@ -6,10 +6,10 @@ STAMP := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test system check format bench bench-solver serve clean
+.PHONY: help setup run test system check format bench bench-routing bench-placement bench-power bench-solver serve clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything that was tested (about 1.7 GB, a few minutes)
 
@@ -47,6 +47,9 @@ bench: setup ## every figure of the README, beside its peers
 	@for bench in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
 		echo "== $$bench"; OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.$$bench || exit 1; \
 	done
+
+bench-routing bench-placement bench-power: setup ## one capability beside its yardsticks; tables, JSON and plots in runs/bench-*
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.$(subst -,_,$@)
 
 bench-solver: setup ## the quantum engine beside its peers: speed, quality, refine; tables, JSON and plots in runs/bench-solver
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_solver

@@ -292,6 +292,39 @@ def schema(
     sys.stdout.write(schema_text(name))
 
 
+@app.command()
+def tokens(
+    stream: Annotated[Path, typer.Argument(help="JSON list, or CSV with token_id, complexity, source.")],
+    graph: Annotated[Path, typer.Argument(help='Model graph: NetworkX JSON, or {"num_experts": 64}.')],
+    method: Annotated[
+        Literal["auto", "hash", "bounded-hash", "qaoa", "hqc"], typer.Option(help="auto goes by size and hardware.")
+    ] = "auto",
+    hardware: Annotated[
+        Literal["online", "overloaded", "none"], typer.Option(help="For circuits; the simulator counts as online.")
+    ] = "online",
+    output: Annotated[Path, typer.Option(help="Where the queues of the experts go, as JSON.")] = Path(
+        "runs/tokens.json"
+    ),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Send each token of a stream to an expert, and write the queue of each."""
+    from flows.terminal import with_progress
+    from flows.tokens import TokenParams, route_tokens
+
+    params = TokenParams(tokens=stream, model_graph=graph, method=method, hardware=hardware, output=output, seed=seed)
+    with _told():
+        path = Path(with_progress(route_tokens, params))
+        told = json.loads(path.read_text(encoding="utf-8"))
+        typer.echo(f"{told['tokens']:,} tokens, {told['left_out']:,} left out: {told['settings']['why']}")
+        for name, text in (
+            ("fullest", "fullest expert over its share"),
+            ("crossing_share", "share of work that changes domain"),
+            ("mean_way", "mean way, of the longest"),
+        ):
+            typer.echo(f"  {text:36}{told['before'][name]:8.3f} -> {told['after'][name]:.3f}")
+        typer.echo(f"queues  {path}")
+
+
 @app.command("compile")
 def compile_ahead() -> None:
     """Compile the arithmetic of the capabilities ahead of the first run, which then need not wait for it."""

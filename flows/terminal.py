@@ -2,7 +2,9 @@
 
 import logging
 from dataclasses import fields
+from typing import TypeVar
 
+from prefect import Flow
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -15,6 +17,8 @@ from flows.publish import PLAN, REPORT
 from flows.watch import listening
 from tasks.report.text import plan_tables
 from tasks.validate import Verdict
+
+Form = TypeVar("Form")
 
 WIDTH = 118
 """Columns of a log or a file, which state none."""
@@ -32,7 +36,21 @@ def run_in_terminal(params: OptimizeParams) -> None:
     Raises:
         BadRecord, BadSource, PlanRefused, SourceUnavailable: as the flow does; nothing was written.
     """
+    result = with_progress(optimize_cluster, params)
+    folder = params.output / result.rsplit("/", 1)[-1]
     console = wide_console()
+    console.print(*plan_tables(read_plan(folder / PLAN)))
+    console.print(
+        f"\nplan    {folder / PLAN}\nreport  {folder / REPORT}\nalso    {params.output / 'latest'} points there"
+    )
+
+
+def with_progress(flow: Flow[[Form], str], params: Form) -> str:
+    """Run a flow in this process under a progress bar, and return what it returns.
+
+    Raises:
+        Exception: what the flow raised.
+    """
     logging.getLogger("prefect").setLevel(logging.CRITICAL)  # the error is told once, in our own words
     bar = Progress(
         TextColumn("{task.description:44}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(),
@@ -45,15 +63,11 @@ def run_in_terminal(params: OptimizeParams) -> None:
             bar.update(task, description=phase, completed=share)
 
         with listening(show):
-            state = optimize_cluster(params, return_state=True)
+            state = flow(params, return_state=True)
     result = state.result(raise_on_failure=False)
     if isinstance(result, Exception):
         raise result
-    folder = params.output / str(result).rsplit("/", 1)[-1]
-    console.print(*plan_tables(read_plan(folder / PLAN)))
-    console.print(
-        f"\nplan    {folder / PLAN}\nreport  {folder / REPORT}\nalso    {params.output / 'latest'} points there"
-    )
+    return str(result)
 
 
 def verdict_table(verdict: Verdict) -> Table:
