@@ -10,11 +10,12 @@ from prefect.cache_policies import NO_CACHE
 from data.errors import BadSource, SourceUnavailable
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import AssumedPower, Fallback
+from tasks.forecasters.congestion import Congestion, expect_congestion, taught
+from tasks.forecasters.congestion_methods import BoostedLinks
 from tasks.forecasters.jobs import job_samples
 from tasks.forecasters.load import Ewma, Floats, Loads
 from tasks.forecasters.power import MEASURED, PowerRules, forecast_power, train_power
 from tasks.forecasters.protocol import ForecastFailed, TrainedPower
-from tasks.forecasters.svm import Congestion, Svm, expect_congestion
 
 METERED = "node telemetry"
 NOWHERE = Congestion((), (), (), ())
@@ -50,8 +51,13 @@ class Forecast:
 
     @property
     def flagged_domains(self) -> tuple[str, ...]:
-        """NVLink domains at links that are about to be congested; windows favour them."""
+        """NVLink domains at links that are about to be congested, the worst first; windows favour them."""
         return self.congestion.domains
+
+    @property
+    def domain_scores(self) -> tuple[tuple[str, float], ...]:
+        """How likely congestion is at each NVLink domain with a metered link, 0 to 1, the worst first."""
+        return self.congestion.domain_scores
 
     def loads_of(self, deployment: str) -> Floats:
         """Return the tokens expected in the next window, ``(layers, experts)``.
@@ -66,11 +72,14 @@ class Forecast:
 
     def assumed(self, snapshot: Snapshot) -> Snapshot:
         """Return ``snapshot`` with the draws that it does not state filled in."""
-        watts = {assumed.job: assumed.gpu_power_w for assumed in self.assumed_power}
-        jobs = (
-            replace(job, gpu_power_w=watts[job.id]) if job.gpu_power_w is None and job.id in watts else job
-            for job in snapshot.jobs
-        )
+        said = {assumed.job: assumed for assumed in self.assumed_power}
+        jobs = []
+        for job in snapshot.jobs:
+            if job.gpu_power_w is None and job.id in said:
+                high_w = said[job.id].gpu_power_high_w if job.gpu_power_high_w is None else job.gpu_power_high_w
+                jobs.append(replace(job, gpu_power_w=said[job.id].gpu_power_w, gpu_power_high_w=high_w))
+            else:
+                jobs.append(job)
         return replace(snapshot, jobs=tuple(jobs))
 
 
@@ -97,7 +106,13 @@ def predict(
     of_power, of_links = rng.spawn(2)
     samples = job_samples(snapshot)
     power = forecast_power(
-        samples, trained, of_power, taken_at=snapshot.taken_at, why_untrained=why_untrained, rules=rules
+        samples,
+        trained,
+        of_power,
+        taken_at=snapshot.taken_at,
+        why_untrained=why_untrained,
+        rules=rules,
+        quantile=snapshot.limits.power_quantile,
     )
     # a tenth of a watt is more than any of them knows, and the same on every machine
     watts = [
@@ -107,8 +122,16 @@ def predict(
         )
     ]
     assumed = tuple(
-        AssumedPower(job.id, value, METERED if source == MEASURED else source)
-        for job, value, source in zip(snapshot.jobs, watts, power.sources, strict=True)
+        AssumedPower(
+            job.id,
+            value,
+            METERED if source == MEASURED else source,
+            # rounded up, so that the bound still holds; a draw that was metered needs none
+            float(np.clip(np.ceil(10.0 * bound) / 10.0, value, high)) if np.isfinite(bound) else None,
+        )
+        for job, value, source, bound, high in zip(
+            snapshot.jobs, watts, power.sources, power.high_w.tolist(), samples.max_w.tolist(), strict=True
+        )
         if job.gpu_power_w is None
     )
     congestion, stood_in, said = _congestion(snapshot, of_links)
@@ -132,10 +155,11 @@ def _congestion(
 ) -> tuple[Congestion, tuple[Fallback, ...], tuple[str, ...]]:
     if not snapshot.link_series:
         return NOWHERE, (), ("no link is metered: nothing is said of congestion",)
+    method = BoostedLinks()
     try:
-        congestion = expect_congestion(snapshot, Svm().taught(rng))
+        congestion = expect_congestion(snapshot, taught(method, rng))
     except ForecastFailed as error:
-        return NOWHERE, (Fallback("predict congestion", "svm", "no forecast", str(error)),), ()
+        return NOWHERE, (Fallback("predict congestion", method.kind, "no forecast", str(error)),), ()
     return congestion, (), (f"{len(congestion.links)} of {len(congestion.scores)} metered links may become congested",)
 
 

@@ -24,6 +24,7 @@ from data.whole_file import whole_file
 from tasks.forecasters.gnn import GraphModel, GraphSage, parameter_shapes
 from tasks.forecasters.graph import Scaler
 from tasks.forecasters.protocol import HeldOut, TrainedPower
+from tasks.forecasters.residuals import Residuals
 
 FILE_NAME = "power.safetensors"
 MOST_BYTES = 256_000_000
@@ -37,7 +38,7 @@ Tensors = dict[str, NDArray[np.generic]]
 class Header:
     """The metadata of a model file; ``sha256`` covers it, with that field zeroed, and all tensors."""
 
-    format: Literal["quantumflow-power-1"]
+    format: Literal["quantumflow-power-2"]
     trained_at: str
     feature_set: str
     names: tuple[str, ...]
@@ -59,15 +60,18 @@ def save_model(trained: TrainedPower, path: Path) -> None:
     """Write ``trained`` to ``path``, which appears whole or not at all; the same model gives the same bytes.
 
     Raises:
-        ValueError: it is not a graph network (others are trained again from their samples, not stored).
+        ValueError: it is not a graph network (others are trained again from their samples, not stored), or its errors
+            on held-out groups were not kept.
         OSError: the folder cannot be written.
     """
     model, samples = trained.model, trained.samples
     if not isinstance(model, GraphModel):
         raise ValueError(f"model: expected a graph network, got {model.kind}")
-    tensors = _tensors(model)
+    if trained.residuals is None or trained.residuals.groups != samples.groups:
+        raise ValueError("residuals: expected the errors on held-out groups, one per training row, got none")
+    tensors = _tensors(model, trained.residuals)
     header = Header(
-        format="quantumflow-power-1",
+        format="quantumflow-power-2",
         trained_at=trained.trained_at,
         feature_set=samples.feature_set,
         names=samples.names,
@@ -117,13 +121,16 @@ def load_model(path: Path) -> TrainedPower:
         raise BadSource(str(path), [record]) from error
 
 
-def _tensors(model: GraphModel) -> Tensors:
+def _tensors(model: GraphModel, residuals: Residuals) -> Tensors:
     support, scaler = model.support, model.scaler
     tensors: Tensors = {
         "support.features": support.features,
         "support.idle_w": support.idle_w,
         "support.max_w": support.max_w,
         "support.power_w": support.power_w,
+        "residuals.graph": residuals.graph,
+        "residuals.boosting": residuals.boosting,
+        "residuals.median": residuals.median,
         "scaler.center": scaler.center,
         "scaler.spread": scaler.spread,
         "scaler.flagged": scaler.flagged,
@@ -160,7 +167,9 @@ def _trained(header: Header, tensors: Tensors) -> TrainedPower:
                 raise ValueError(f"member.{number}.{name}: expected finite numbers of shape {shapes[name]}")
         members.append(tuple(named.items()))
     model = GraphModel(header.options, samples, scaler, tuple(members))
-    return TrainedPower(model, samples, header.trained_at, header.held_out)
+    ratios = (_floats(tensors, f"residuals.{name}") for name in ("graph", "boosting", "median"))
+    residuals = Residuals(header.groups, *ratios)
+    return TrainedPower(model, samples, header.trained_at, header.held_out, residuals)
 
 
 def _floats(tensors: Tensors, name: str) -> NDArray[np.float64]:

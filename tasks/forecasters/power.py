@@ -1,6 +1,7 @@
 """Who may forecast a job's draw, and who stands in? Graph network, boosting, median of the GPU model, highest draw."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from data.schemas.power import PowerSamples
 from tasks.forecasters.boosting import Boosting
 from tasks.forecasters.median import Median
 from tasks.forecasters.protocol import Floats, ForecastFailed, HeldOut, PowerForecaster, TrainedPower
+from tasks.forecasters.residuals import Residuals, upper_factor
 
 STAGE = "predict power"
 GRAPH = "graph network"
@@ -42,11 +44,13 @@ class PowerForecast:
 
     Args:
         watts: of one GPU without a cap; measured where it was measured, ``(samples,)``.
+        high_w: what the draw exceeds only as often as was allowed; NaN where it was measured, ``(samples,)``.
         sources: who says so, ``(samples,)``.
         fallbacks: who could not, and why.
     """
 
     watts: Floats
+    high_w: Floats
     sources: tuple[str, ...]
     fallbacks: tuple[Fallback, ...]
 
@@ -76,11 +80,26 @@ def train_power(
         raise ForecastFailed(f"{len(measured.ids)} measured jobs, at least {rules.fewest} are needed")
     final, judged = rng.spawn(2)
     model = graph.train(measured, final)
-    return TrainedPower(model, measured, trained_at, held_out_errors(measured, judged, graph, rules.folds))
+    verdict = judge(measured, judged, graph, rules.folds)
+    return TrainedPower(model, measured, trained_at, verdict.errors, verdict.residuals)
 
 
-def held_out_errors(measured: PowerSamples, rng: np.random.Generator, graph: PowerForecaster, folds: int) -> HeldOut:
-    """Return how wrong ``graph`` and its yardsticks are on groups that they did not see.
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What the forecasters said of groups that they did not see: mean errors, and the errors row by row."""
+
+    errors: HeldOut
+    residuals: Residuals
+
+
+def judge(measured: PowerSamples, rng: np.random.Generator, graph: PowerForecaster | None, folds: int) -> Judged:
+    """Return how wrong ``graph`` and its yardsticks are on groups that they did not see, asked about as if waiting.
+
+    Args:
+        measured: rows with a draw.
+        rng: source of chance.
+        graph: the graph network; None to judge the yardsticks alone.
+        folds: into which the groups are split.
 
     Raises:
         ForecastFailed: all rows are of one group, or a part is too small to learn from.
@@ -88,15 +107,19 @@ def held_out_errors(measured: PowerSamples, rng: np.random.Generator, graph: Pow
     folds = min(folds, len(set(measured.groups)))
     if folds < 2:
         raise ForecastFailed("all measured jobs are of one gang: nothing can be held out to judge the model")
-    forecasters: tuple[PowerForecaster, ...] = (graph, Boosting(), Median())
+    forecasters: tuple[PowerForecaster | None, ...] = (graph, Boosting(), Median())
     waiting = measured.waiting()
-    watts = np.tile(measured.max_w, (len(forecasters), 1))
-    for seen, unseen in GroupKFold(folds).split(measured.features, groups=measured.groups):
+    watts = np.full((len(forecasters), len(measured.ids)), np.nan)
+    # shuffled: jobs that were submitted in turns would else be split by what they do
+    split = GroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
+    for seen, unseen in split.split(measured.features, groups=measured.groups):
         for row, (forecaster, child) in enumerate(zip(forecasters, rng.spawn(len(forecasters)), strict=True)):
-            answer = forecaster.train(measured.take(seen), child).forecast(waiting.take(unseen))
-            watts[row, unseen] = np.where(np.isfinite(answer), answer, watts[row, unseen])
-    errors = np.mean(np.abs(watts - measured.power_w) / measured.power_w, axis=1).tolist()
-    return HeldOut(folds, errors[0], errors[1], errors[2])
+            if forecaster is not None:
+                watts[row, unseen] = forecaster.train(measured.take(seen), child).forecast(waiting.take(unseen))
+    answered = np.where(np.isfinite(watts), watts, measured.max_w)
+    errors = np.mean(np.abs(answered - measured.power_w) / measured.power_w, axis=1).tolist()
+    ratios = np.maximum(measured.clipped(measured.power_w), 1e-3) / np.maximum(watts, 1e-3)
+    return Judged(HeldOut(folds, *errors), Residuals(measured.groups, *ratios))
 
 
 def forecast_power(
@@ -107,6 +130,7 @@ def forecast_power(
     taken_at: str,
     why_untrained: str,
     rules: PowerRules = PowerRules(),
+    quantile: float = 0.95,
 ) -> PowerForecast:
     """Return the draw of every row: its measurement, else the answer of the first forecaster that has one.
 
@@ -117,6 +141,7 @@ def forecast_power(
         taken_at: moment of the snapshot.
         why_untrained: the reason to give where ``trained`` is None.
         rules: when ``trained`` is trusted.
+        quantile: share of the draws that must not exceed their upper bounds.
     """
     watts = samples.power_w.copy()
     sources = [MEASURED] * len(samples.ids)
@@ -144,7 +169,41 @@ def forecast_power(
         Fallback(STAGE, wanted, used, f"{reason}; {count} job{'s' * (count > 1)}")
         for (wanted, used, reason), count in counted.items()
     )
-    return PowerForecast(watts, tuple(sources), fallbacks)
+    # errors kept with a model that is not used may be of another time
+    in_use = trained is not None and (GRAPH in sources or trained.trained_at == taken_at)
+    kept = trained.residuals if trained is not None and in_use else None
+    high_w = _upper_bounds(samples, watts, sources, kept, rng, rules, quantile)
+    return PowerForecast(watts, high_w, tuple(sources), fallbacks)
+
+
+def _upper_bounds(
+    samples: PowerSamples,
+    watts: Floats,
+    sources: Sequence[str],
+    kept: Residuals | None,
+    rng: np.random.Generator,
+    rules: PowerRules,
+    quantile: float,
+) -> Floats:
+    """Return what each draw exceeds only as often as allowed; NaN where it was measured, ``(samples,)``."""
+    said_by = np.array(sources)
+    high_w = np.where(samples.measured, np.nan, samples.max_w)
+    asked = [name for name in (GRAPH, BOOSTING, MEDIAN) if (said_by == name).any()]
+    if not asked:
+        return high_w
+    residuals = kept
+    if residuals is None:
+        measured = samples.take(np.flatnonzero(samples.measured))
+        try:
+            residuals = judge(measured, rng.spawn(1)[0], None, rules.folds).residuals
+        except ForecastFailed:
+            return high_w
+    ratios_of = {GRAPH: residuals.graph, BOOSTING: residuals.boosting, MEDIAN: residuals.median}
+    for name in asked:
+        rows = said_by == name
+        factor = upper_factor(ratios_of[name], residuals.groups, quantile)
+        high_w[rows] = np.clip(watts[rows] * factor, watts[rows], samples.max_w[rows])
+    return high_w
 
 
 def _refusal(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.schemas.power import PowerSamples
+from tasks.forecasters.residuals import Residuals
 
 Floats = NDArray[np.float64]
 
@@ -71,9 +72,11 @@ class TrainedPower:
         samples: what it was trained on; all of it measured.
         trained_at: moment of the snapshot that it was trained on, ISO 8601 with offset.
         held_out: how wrong it was on groups that it had not seen, beside its yardsticks.
+        residuals: its errors there, row by row, for upper bounds; None where nobody kept them.
     """
 
     model: PowerModel
     samples: PowerSamples
     trained_at: str
     held_out: HeldOut
+    residuals: Residuals | None = None

@@ -30,7 +30,7 @@ from tasks.forecasters.gnn import GraphSage
 from tasks.forecasters.jobs import job_samples
 from tasks.forecasters.load import Ewma, Floats
 from tasks.forecasters.median import Median
-from tasks.forecasters.power import held_out_errors
+from tasks.forecasters.power import judge
 from tasks.forecasters.protocol import PowerForecaster
 from tasks.forecasters.svm import NAMES, Svm, labelled
 
@@ -97,7 +97,7 @@ def clusters() -> None:
         started = time.process_time()
         GraphSage().train(measured, np.random.default_rng(0))
         seconds = time.process_time() - started
-        errors = held_out_errors(measured, np.random.default_rng(0), GraphSage(), folds=3)
+        errors = judge(measured, np.random.default_rng(0), GraphSage(), folds=3).errors
         print(
             f"{gpus:>6}{len(measured.ids):>16}{errors.graph:>12.1%}{errors.boosting:>10.1%}{errors.median:>9.1%}"
             f"{seconds:>12.2f}"

@@ -89,9 +89,17 @@ def test_the_assumed_snapshot_is_valid_and_states_every_draw(snapshot, forecast)
     assumed = forecast.assumed(snapshot)
     assert all(job.gpu_power_w is not None for job in assumed.jobs)
     assert SNAPSHOT.validate_json(SNAPSHOT.dump_json(assumed)) == assumed
-    assert [replace(job, gpu_power_w=None) for job in assumed.jobs] == [
+    assert [replace(job, gpu_power_w=None, gpu_power_high_w=None) for job in assumed.jobs] == [
         replace(job, gpu_power_w=None) for job in snapshot.jobs
     ]
+
+
+def test_only_a_draw_that_was_forecast_gets_a_higher_bound(snapshot, forecast):
+    for before, after in zip(snapshot.jobs, forecast.assumed(snapshot).jobs, strict=True):
+        if before.gpu_power_w is None:
+            assert after.gpu_power_w <= after.gpu_power_high_w <= 700.0
+        else:
+            assert after.gpu_power_high_w is None
 
 
 def test_a_stored_model_is_found_by_its_file_and_by_its_folder(snapshot, stored):
@@ -142,6 +150,7 @@ def test_a_draw_read_off_the_node_meters_says_so(cluster):
     forecast = predict(replace(cluster, jobs=jobs, node_series=series), None, np.random.default_rng(0))
     (assumed,) = forecast.assumed_power
     assert (assumed.job, assumed.gpu_power_w, assumed.source) == ("red", 640.0, "node telemetry")
+    assert assumed.gpu_power_high_w is None
     assert forecast.fallbacks == ()
 
 

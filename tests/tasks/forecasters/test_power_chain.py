@@ -13,7 +13,7 @@ from tasks.forecasters.power import (
     MEDIAN,
     PowerRules,
     forecast_power,
-    held_out_errors,
+    judge,
     train_power,
 )
 from tasks.forecasters.protocol import ForecastFailed, HeldOut, TrainedPower
@@ -144,7 +144,7 @@ def test_a_feature_that_nobody_knows_does_not_stop_boosting(samples):
 
 def test_judging_shows_what_a_forecaster_that_knows_the_answer_would_not(samples):
     """Held-out jobs are asked about as if waiting, so the feature that gives their draw away is not seen."""
-    errors = held_out_errors(samples, np.random.default_rng(0), QUICK, folds=3)
+    errors = judge(samples, np.random.default_rng(0), QUICK, folds=3).errors
     assert errors.folds == 3
     assert 0.02 < errors.boosting < errors.median
     assert errors.graph < errors.median
