@@ -166,6 +166,7 @@ def _congestion(
 def _learned(trained: TrainedPower) -> tuple[str, ...]:
     errors = trained.held_out
     shares = f"graph network {errors.graph:.1%}, boosting {errors.boosting:.1%}, median {errors.median:.1%}"
+    shares += "" if errors.blend is None else f", graph network and boosting together {errors.blend:.1%}"
     return (f"power forecast: {len(trained.samples.ids)} measured jobs, error on gangs held out: {shares}",)
 
 

@@ -1,9 +1,10 @@
-"""When is a link congested? A flow-level simulator of leaf-spine networks, which knows and so can label.
+"""When is a link congested? A flow-level simulator of whole fabrics, which knows and so can label.
 
-No public set of labelled link congestion exists for GPU clusters, so labels come from here: gangs send rings or
-all-to-all between leaves, flows are hashed to spines, and at each moment share links max-min fairly (Bertsekas and
-Gallager 1992, Data Networks, section 6.5). What a counter would show until now is observed; what flows lack later is
-the label. Queues, retransmissions and adaptive routing are not simulated.
+No public set of labelled link congestion exists for GPU clusters, so labels come from here: random gangs with random
+parallelism hold the GPUs of a fabric (:mod:`data.generators.topologies`, or a dump of a real one), send what
+:mod:`data.generators.traffic` says over the ways that :mod:`data.generators.ecmp` finds, and at each moment share links
+max-min fairly (:mod:`data.generators.flow_level`). What a counter would show until now is observed; what flows lack
+later is the label. Queues, retransmissions and adaptive routing are not simulated.
 """
 
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-NIC_GB_PER_S = 50.0
-"""What a host sends at most."""
+from data.generators.ecmp import routes_of
+from data.generators.flow_level import carried, fair_shares
+from data.generators.gangs import gangs_on, levels
+from data.generators.topologies import dgx, fat_tree, nvl72, torus, two_tiers
+from data.generators.traffic import Mix, demands_of
+from data.schemas.fabric import Demands, Fabric, Floats, Ints
 
 LACKING = 0.1
 """A link is short at a moment if the flows that it holds back lack this share of what they ask of it."""
@@ -26,144 +28,144 @@ OFTEN = 0.25
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinkHistory:
-    """Links of one network: counters until now, and whether they are congested later.
+    """Ports of one network: counters until now, and whether their links are congested later.
+
+    A row is one direction of a cable, as the port that sends into it counts.
 
     Args:
+        fabric: name of the network.
         bandwidth_gb_per_s: ``(links,)``.
-        throughput_gb_per_s: what the counters show, ``(links, observed moments)``.
-        waits_per_s: the same for waits; NaN in the row of a link that does not count them, ``(links, observed)``.
+        throughput_gb_per_s: what ``port_xmit_data`` shows, ``(links, observed moments)``.
+        waits_per_s: ``port_xmit_wait``; NaN in the row of a port that does not count it, ``(links, observed)``.
+        nvlink_load: ``DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL`` of the GPUs of the machine at one end, as a share of what
+            their NVLinks carry; NaN between switches and where nobody meters it, ``(links, observed)``.
+        ends: the two places that the link joins, ``(links, 2)``.
         congested: the label, ``(links,)``.
     """
 
+    fabric: str
     bandwidth_gb_per_s: Floats
     throughput_gb_per_s: Floats
     waits_per_s: Floats
+    nvlink_load: Floats
+    ends: Ints
     congested: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flows:
-    """Flows over a network; each crosses one uplink and one downlink.
-
-    Args:
-        links: crossed by each, ``(flows, 2)``.
-        demand_gb_per_s: asked for at each moment, ``(moments, flows)``.
-    """
-
-    links: Ints
-    demand_gb_per_s: Floats
-
-
-def fair_rates(demand: Floats, links: Ints, bandwidth: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return max-min fair rates by progressive filling, all moments at once.
-
-    Every flow grows at the same pace until it has what it asks for or one of its links is full.
-
-    Args:
-        demand: GB/s asked for, ``(moments, flows)``.
-        links: crossed by each flow, ``(flows, hops)``.
-        bandwidth: GB/s, ``(links,)``.
-
-    Returns:
-        Rates ``(moments, flows)``, and the links that hold a flow back ``(moments, links)``.
-    """
-    moments, flows = demand.shape
-    crosses = np.zeros((flows, bandwidth.size))
-    np.add.at(crosses, (np.arange(flows)[:, None], links), 1.0)
-    rate = np.zeros((moments, flows))
-    free = np.tile(bandwidth, (moments, 1))
-    growing = demand > 0
-    full = np.zeros((moments, bandwidth.size), dtype=bool)
-    tiny = 1e-9 * float(bandwidth.max(initial=1.0))
-    while growing.any():
-        users = growing @ crosses
-        with np.errstate(divide="ignore", invalid="ignore"):
-            room = np.where(users > 0, free / users, np.inf).min(axis=1)
-        lacks = np.where(growing, demand - rate, np.inf).min(axis=1)
-        step = np.where(growing.any(axis=1), np.minimum(room, lacks), 0.0)
-        rate += growing * step[:, None]
-        free -= users * step[:, None]
-        stuck = (free <= tiny) & (users > 0)
-        full |= stuck & ((growing & (demand - rate > tiny)) @ crosses > 0)
-        growing &= (demand - rate > tiny) & ~((stuck @ crosses.T) > 0)
-    return rate, full
-
-
 def link_history(rng: np.random.Generator, *, observed: int = 24, later: int = 12) -> LinkHistory:
-    """Return a random leaf-spine network under random gangs.
+    """Return the history of a random network of the kinds that operators build, see :func:`history_on`."""
+    return history_on(random_fabric(rng), rng, observed=observed, later=later)
+
+
+def random_fabric(rng: np.random.Generator) -> Fabric:
+    """Return a small fabric of a random kind, size and oversubscription."""
+    kind, over, spines = int(rng.integers(5)), float(rng.uniform(1.0, 5.0)), int(rng.integers(2, 5))
+    if kind == 0:
+        return nvl72(int(rng.integers(2, 4)), spines=spines, oversubscription=over)
+    if kind == 1:
+        return dgx(int(rng.integers(8, 25)), unit=int(rng.integers(4, 9)), spines=spines, oversubscription=over)
+    if kind == 2:
+        return two_tiers(int(rng.integers(8, 33)), spines=spines, oversubscription=over)
+    if kind == 3:
+        return fat_tree(4, oversubscription=over)
+    return torus((int(rng.integers(2, 5)), int(rng.integers(3, 5)), int(rng.integers(2, 4))))
+
+
+def history_on(fabric: Fabric, rng: np.random.Generator, *, observed: int = 24, later: int = 12) -> LinkHistory:
+    """Return what the counters of ``fabric`` show under random gangs, and which links will be congested.
 
     Args:
+        fabric: the network.
         rng: source of chance.
         observed: moments until now.
         later: moments that the label looks at.
     """
-    leaves, spines = int(rng.integers(4, 13)), int(rng.integers(2, 5))
-    hosts = int(rng.integers(4, 17))
-    oversubscription = rng.uniform(1.0, 5.0)
-    uplink = hosts * NIC_GB_PER_S / oversubscription / spines
-    bandwidth = np.full(2 * leaves * spines, uplink)
     moments = observed + later
-    flows = _flows(leaves, spines, hosts, moments, rng)
-    rate, full = fair_rates(flows.demand_gb_per_s, flows.links, bandwidth)
+    jobs = gangs_on(fabric, rng)
+    mix = Mix(*rng.uniform(0.5, 4.0, size=4).tolist())
+    asked = demands_of(jobs, fabric, mix)
+    outside = fabric.domain[asked.source] != fabric.domain[asked.target]
+    network, local = _only(asked, outside), _only(asked, ~outside)
+    # machines are crossbars inside: only the network is shared out
+    routes = routes_of(fabric, network, salt=int(rng.integers(1 << 30)), relay=False)
+    scale = _scale(fabric, network, len(jobs), rng)
+    over_time = levels(len(jobs), moments, rng)
+    demand = over_time[:, network.owner] * (network.gb_per_s * scale[network.owner])[None, :]
+    shares = fair_shares(demand, routes, fabric.capacity_gb_per_s)
+    links = len(fabric.cables)
+    got, wanted = (carried(rates, routes, links) for rates in (shares.rate_gb_per_s, demand))
+    lack = np.where(shares.holding, wanted - got, 0.0)
+    short = lack > LACKING * np.maximum(wanted, 1e-9)
 
-    crosses = np.zeros((len(flows.links), bandwidth.size))
-    np.add.at(crosses, (np.arange(len(flows.links))[:, None], flows.links), 1.0)
-    carried = rate @ crosses
-    asked = flows.demand_gb_per_s @ crosses
-    lack = np.where(full, (flows.demand_gb_per_s - rate) @ crosses, 0.0)
-    short = lack > LACKING * np.maximum(asked, 1e-9)
-
-    load = np.minimum(carried / bandwidth, 0.98)
+    ports = np.array([index for index in range(links) if _is_port(fabric, index)])
+    bandwidth = fabric.capacity_gb_per_s[ports]
+    rate = got[:, ports]
+    load = np.minimum(rate / bandwidth, 0.98)
     # what queues even on average: the waiting of a single server, and what was turned away on top
-    waits = 10.0 ** rng.uniform(2.0, 6.0) * (carried * load / (1.0 - load) + 40.0 * lack)
+    waits = 10.0 ** rng.uniform(2.0, 6.0) * (rate * load / (1.0 - load) + 40.0 * lack[:, ports])
     waits *= np.exp(0.5 * rng.standard_normal(waits.shape))
-    waits[:, rng.random(bandwidth.size) < rng.choice([0.0, 0.1, 1.0], p=[0.6, 0.2, 0.2])] = np.nan
-    shown = np.clip(carried * np.exp(0.05 * rng.standard_normal(carried.shape)), 0.0, bandwidth)
+    waits[:, rng.random(len(ports)) < rng.choice([0.0, 0.1, 1.0], p=[0.6, 0.2, 0.2])] = np.nan
+    shown = np.clip(rate * np.exp(0.05 * rng.standard_normal(rate.shape)), 0.0, bandwidth)
+    served = _served(shares.rate_gb_per_s, demand, network, len(jobs))
+    nvlink = _nvlink_load(fabric, local, over_time * served * scale[None, :], ports)
+    nvlink *= np.exp(0.05 * rng.standard_normal(nvlink.shape))
+    if rng.random() < 0.3:  # nobody meters it
+        nvlink[:] = np.nan
     return LinkHistory(
+        fabric=fabric.name,
         bandwidth_gb_per_s=bandwidth,
         throughput_gb_per_s=np.ascontiguousarray(shown[:observed].T),
         waits_per_s=np.ascontiguousarray(waits[:observed].T),
-        congested=short[observed:].mean(axis=0) >= OFTEN,
+        nvlink_load=np.ascontiguousarray(np.clip(nvlink, 0.0, 1.0)[:observed].T),
+        ends=np.stack([fabric.tail[ports], fabric.head[ports]], axis=1),
+        congested=short[observed:][:, ports].mean(axis=0) >= OFTEN,
     )
 
 
-def _flows(leaves: int, spines: int, hosts: int, moments: int, rng: np.random.Generator) -> Flows:
-    """Return the flows of random gangs; hosts are dealt to gangs, some of which start or end within the moments."""
-    order = rng.permutation(leaves * hosts)
-    links: list[tuple[int, int]] = []
-    demand: list[Floats] = []
-    position = 0
-    while position < 0.9 * len(order):
-        size = int(2 ** rng.integers(1, 6))
-        gang = np.sort(order[position : position + size]) if rng.random() < 0.4 else order[position : position + size]
-        position += size
-        asked = _gang_demand(moments, rng)
-        for source, target, share in _pairs(gang // hosts, rng):
-            spine = int(rng.integers(spines))  # hashing sends a whole flow over one spine
-            links.append((source * spines + spine, (leaves + target) * spines + spine))
-            demand.append(asked * share)
-    if not links:
-        return Flows(np.empty((0, 2), dtype=np.int64), np.empty((moments, 0)))
-    return Flows(np.array(links, dtype=np.int64), np.stack(demand, axis=1))
+def _only(asked: Demands, chosen: NDArray[np.bool_]) -> Demands:
+    return Demands(asked.source[chosen], asked.target[chosen], asked.gb_per_s[chosen], asked.owner[chosen])
 
 
-def _gang_demand(moments: int, rng: np.random.Generator) -> Floats:
-    """Return what a host of a gang sends at each moment: a level with memory, within the time that the gang runs."""
-    level = NIC_GB_PER_S * rng.beta(1.5, 2.0)
-    noise = rng.standard_normal(moments)
-    for moment in range(1, moments):
-        noise[moment] = 0.8 * noise[moment - 1] + 0.6 * noise[moment]
-    start = int(rng.integers(-2 * moments, moments))
-    alive = (np.arange(moments) >= start) & (np.arange(moments) < start + rng.exponential(3.0 * moments))
-    drift = np.exp(rng.normal(0.0, 0.02) * np.arange(moments))
-    return np.asarray(np.minimum(NIC_GB_PER_S, level * np.exp(0.25 * noise) * drift) * alive)
+def _is_port(fabric: Fabric, link: int) -> bool:
+    """Say whether a link is a cable of the network; machines of a torus reach themselves without one."""
+    return fabric.kinds[link] != "nvlink" and not fabric.cables[link].endswith(":inside")
 
 
-def _pairs(leaf: Ints, rng: np.random.Generator) -> list[tuple[int, int, float]]:
-    """Return source leaf, target leaf and share of a host's traffic for each pair of hosts that talk across leaves."""
-    count = len(leaf)
-    if rng.random() < 0.5 or count > 16:  # a ring: each host sends all of it to the next
-        pairs = [(host, (host + 1) % count, 1.0) for host in range(count) if count > 1]
-    else:  # all-to-all
-        pairs = [(one, other, 1.0 / (count - 1)) for one in range(count) for other in range(count) if one != other]
-    return [(int(leaf[one]), int(leaf[other]), share) for one, other, share in pairs if leaf[one] != leaf[other]]
+def _scale(fabric: Fabric, network: Demands, jobs: int, rng: np.random.Generator) -> Floats:
+    """Return the GB/s of a job's unit of traffic: its busiest GPU sends a random share of what its adapter takes."""
+    adapter = fabric.adapter_up[:, 0]
+    sharing = np.bincount(adapter, minlength=len(fabric.cables))
+    each = fabric.capacity_gb_per_s[adapter] / sharing[adapter]
+    busy: Floats = np.zeros((jobs, len(fabric.gpus)))
+    np.add.at(busy, (network.owner, network.source), network.gb_per_s / each[network.source])
+    busiest = busy.max(axis=1, initial=0.0)
+    level = rng.beta(1.5, 2.0, size=jobs)
+    speed = fabric.capacity_gb_per_s[fabric.nvlink_up].mean()
+    return np.asarray(level * np.where(busiest > 0, 1.0 / np.maximum(busiest, 1e-12), 0.5 * speed))
+
+
+def _served(rate: Floats, demand: Floats, network: Demands, jobs: int) -> Floats:
+    """Return how much of what each job asks of the network it gets, ``(moments, jobs)``; it stalls by as much."""
+    got, wanted = np.zeros((len(rate), jobs)), np.zeros((len(rate), jobs))
+    for sums, values in ((got, rate), (wanted, demand)):
+        np.add.at(sums.T, network.owner, values.T)
+    return np.divide(got, wanted, out=np.ones_like(got), where=wanted > 0)
+
+
+def _nvlink_load(fabric: Fabric, local: Demands, level: Floats, ports: Ints) -> Floats:
+    """Return the load of the NVLinks of the machine at one end of each port, ``(moments, ports)``; NaN without one.
+
+    Args:
+        fabric: the network.
+        local: traffic within NVLink domains.
+        level: GB/s of each job's unit of traffic, ``(moments, jobs)``.
+        ports: links.
+    """
+    machines = int(fabric.node.max()) + 1
+    per_job = np.zeros((level.shape[1], machines))
+    for end in (local.source, local.target):
+        np.add.at(per_job, (local.owner, fabric.node[end]), local.gb_per_s)
+    both_ways = 2.0 * np.bincount(fabric.node, fabric.capacity_gb_per_s[fabric.nvlink_up], minlength=machines)
+    load = np.minimum(level @ per_job / both_ways, 1.0)
+    ends = np.minimum(fabric.tail[ports], fabric.head[ports])  # machines come first among places
+    return np.where(ends < machines, load[:, np.minimum(ends, machines - 1)], np.nan)
