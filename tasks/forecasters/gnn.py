@@ -124,7 +124,7 @@ class GraphModel:
         told = np.concatenate([_logit(_share(self.support)), np.zeros(len(samples.ids))])
         known = np.concatenate([np.ones(count), np.zeros(len(samples.ids))])
         share = np.zeros(len(samples.ids))
-        with _reproducible(0), torch.no_grad():
+        with reproducible(0), torch.no_grad():
             inputs = _inputs(features, told, known)
             for weights in self.members:
                 network = _Network(features.shape[1], self.options)
@@ -181,7 +181,7 @@ def _fitted(
     groups = np.unique(support.groups, return_inverse=True)[1]
     numeric = len(support.names)
     paths = [torch.tensor(one) for one in edges]
-    with _reproducible(int(rng.integers(2**31))):
+    with reproducible(int(rng.integers(2**31))):
         network = _Network(seen.shape[1], options)
         optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.rate, total_steps=options.epochs)
@@ -224,7 +224,7 @@ def _inputs(features: Floats, told: Floats, known: Floats) -> torch.Tensor:
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
+def reproducible(seed: int) -> Iterator[None]:
     """Run torch seeded, with deterministic algorithms, on one thread; afterwards all is as others had it."""
     threads = torch.get_num_threads()
     strict, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

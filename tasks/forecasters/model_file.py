@@ -131,6 +131,7 @@ def _tensors(model: GraphModel, residuals: Residuals) -> Tensors:
         "residuals.graph": residuals.graph,
         "residuals.boosting": residuals.boosting,
         "residuals.median": residuals.median,
+        "residuals.blend": residuals.blend,
         "scaler.center": scaler.center,
         "scaler.spread": scaler.spread,
         "scaler.flagged": scaler.flagged,
@@ -167,7 +168,7 @@ def _trained(header: Header, tensors: Tensors) -> TrainedPower:
                 raise ValueError(f"member.{number}.{name}: expected finite numbers of shape {shapes[name]}")
         members.append(tuple(named.items()))
     model = GraphModel(header.options, samples, scaler, tuple(members))
-    ratios = (_floats(tensors, f"residuals.{name}") for name in ("graph", "boosting", "median"))
+    ratios = (_floats(tensors, f"residuals.{name}") for name in ("graph", "boosting", "median", "blend"))
     residuals = Residuals(header.groups, *ratios)
     return TrainedPower(model, samples, header.trained_at, header.held_out, residuals)
 

@@ -1,4 +1,7 @@
-"""Who may forecast a job's draw, and who stands in? Graph network, boosting, median of the GPU model, highest draw."""
+"""Who may forecast a job's draw, and who stands in? Graph network, boosting, median of the GPU model, highest draw.
+
+The graph network answers together with boosting where that was better on gangs held out.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ from sklearn.model_selection import GroupKFold
 
 from data.schemas.plan import Fallback
 from data.schemas.power import PowerSamples
+from tasks.forecasters.blend import BlendModel, blended
 from tasks.forecasters.boosting import Boosting
 from tasks.forecasters.median import Median
 from tasks.forecasters.protocol import Floats, ForecastFailed, HeldOut, PowerForecaster, TrainedPower
@@ -17,6 +21,7 @@ from tasks.forecasters.residuals import Residuals, upper_factor
 
 STAGE = "predict power"
 GRAPH = "graph network"
+BLEND = "graph network and boosting"
 BOOSTING = "boosting"
 MEDIAN = "median of the GPU model"
 HIGHEST = "highest draw of the GPU model"
@@ -109,13 +114,14 @@ def judge(measured: PowerSamples, rng: np.random.Generator, graph: PowerForecast
         raise ForecastFailed("all measured jobs are of one gang: nothing can be held out to judge the model")
     forecasters: tuple[PowerForecaster | None, ...] = (graph, Boosting(), Median())
     waiting = measured.waiting()
-    watts = np.full((len(forecasters), len(measured.ids)), np.nan)
+    watts = np.full((len(forecasters) + 1, len(measured.ids)), np.nan)
     # shuffled: jobs that were submitted in turns would else be split by what they do
     split = GroupKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
     for seen, unseen in split.split(measured.features, groups=measured.groups):
-        for row, (forecaster, child) in enumerate(zip(forecasters, rng.spawn(len(forecasters)), strict=True)):
+        for row, (forecaster, child) in enumerate(zip(forecasters, rng.spawn(3), strict=True)):
             if forecaster is not None:
                 watts[row, unseen] = forecaster.train(measured.take(seen), child).forecast(waiting.take(unseen))
+    watts[-1] = blended(watts[0], watts[1])
     answered = np.where(np.isfinite(watts), watts, measured.max_w)
     errors = np.mean(np.abs(answered - measured.power_w) / measured.power_w, axis=1).tolist()
     ratios = np.maximum(measured.clipped(measured.power_w), 1e-3) / np.maximum(watts, 1e-3)
@@ -161,7 +167,8 @@ def forecast_power(
                 refusal = str(error)
         for row, value, model in zip(rows.tolist(), answer.tolist(), asked.gpu_models, strict=True):
             if np.isfinite(value):
-                watts[row], sources[row], unanswered[row] = value, name, False
+                watts[row], unanswered[row] = value, False
+                sources[row] = BLEND if name == GRAPH and blends(trained) else name
             else:
                 missed.append((row, name, refusal or f"no measured job on GPU model {model or '(several fit)'}"))
     counted = Counter((wanted, sources[row], reason) for row, wanted, reason in missed)
@@ -170,7 +177,7 @@ def forecast_power(
         for (wanted, used, reason), count in counted.items()
     )
     # errors kept with a model that is not used may be of another time
-    in_use = trained is not None and (GRAPH in sources or trained.trained_at == taken_at)
+    in_use = trained is not None and (GRAPH in sources or BLEND in sources or trained.trained_at == taken_at)
     kept = trained.residuals if trained is not None and in_use else None
     high_w = _upper_bounds(samples, watts, sources, kept, rng, rules, quantile)
     return PowerForecast(watts, high_w, tuple(sources), fallbacks)
@@ -188,7 +195,7 @@ def _upper_bounds(
     """Return what each draw exceeds only as often as allowed; NaN where it was measured, ``(samples,)``."""
     said_by = np.array(sources)
     high_w = np.where(samples.measured, np.nan, samples.max_w)
-    asked = [name for name in (GRAPH, BOOSTING, MEDIAN) if (said_by == name).any()]
+    asked = [name for name in (BLEND, GRAPH, BOOSTING, MEDIAN) if (said_by == name).any()]
     if not asked:
         return high_w
     residuals = kept
@@ -198,7 +205,12 @@ def _upper_bounds(
             residuals = judge(measured, rng.spawn(1)[0], None, rules.folds).residuals
         except ForecastFailed:
             return high_w
-    ratios_of = {GRAPH: residuals.graph, BOOSTING: residuals.boosting, MEDIAN: residuals.median}
+    ratios_of = {
+        BLEND: residuals.blend,
+        GRAPH: residuals.graph,
+        BOOSTING: residuals.boosting,
+        MEDIAN: residuals.median,
+    }
     for name in asked:
         rows = said_by == name
         factor = upper_factor(ratios_of[name], residuals.groups, quantile)
@@ -222,12 +234,21 @@ def _answer(
     name: str, samples: PowerSamples, asked: PowerSamples, trained: TrainedPower | None, rng: np.random.Generator
 ) -> Floats:
     if name == GRAPH and trained is not None:
+        if blends(trained):
+            return BlendModel(trained.model, Boosting().train(trained.samples, rng)).forecast(asked)
         return trained.model.forecast(asked)
     if name == BOOSTING:
         return Boosting().train(samples, rng).forecast(asked)
     if name == MEDIAN:
         return Median().train(samples, rng).forecast(asked)
     return asked.max_w
+
+
+def blends(trained: TrainedPower | None) -> bool:
+    """Tell whether boosting is to be heard beside the graph network: where that was better on gangs held out."""
+    return (
+        trained is not None and trained.held_out.blend is not None and trained.held_out.blend < trained.held_out.graph
+    )
 
 
 def distrust(trained: TrainedPower, samples: PowerSamples, taken_at: str, rules: PowerRules) -> str:
@@ -243,9 +264,10 @@ def distrust(trained: TrainedPower, samples: PowerSamples, taken_at: str, rules:
         return f"stale: trained {days:.1f} days before the snapshot, {allowed:g} are allowed"
     errors = trained.held_out
     better = min(errors.boosting, errors.median)
-    if not errors.graph <= better:
+    own = errors.blend if errors.blend is not None and blends(trained) else errors.graph
+    if not own <= better:
         rival = "boosting" if errors.boosting == better else "the median"
-        return f"its error on gangs held out was {_percent(errors.graph)}, that of {rival} {_percent(better)}"
+        return f"its error on gangs held out was {_percent(own)}, that of {rival} {_percent(better)}"
     return ""
 
 

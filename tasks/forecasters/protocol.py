@@ -55,12 +55,14 @@ class HeldOut:
         graph: of the graph network.
         boosting: of gradient boosting.
         median: of the median draw of the same GPU model.
+        blend: of graph network and boosting together; None where it was not judged.
     """
 
     folds: int
     graph: float
     boosting: float
     median: float
+    blend: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

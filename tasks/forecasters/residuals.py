@@ -22,6 +22,7 @@ class Residuals:
         graph: of the graph network; all NaN where there was none.
         boosting: of gradient boosting.
         median: of the median of the GPU model.
+        blend: of graph network and boosting together.
 
     Raises:
         ValueError: the lengths differ, or a ratio is not positive.
@@ -31,9 +32,10 @@ class Residuals:
     graph: Floats
     boosting: Floats
     median: Floats
+    blend: Floats
 
     def __post_init__(self) -> None:
-        for name in ("graph", "boosting", "median"):
+        for name in ("graph", "boosting", "median", "blend"):
             ratios: Floats = getattr(self, name)
             if ratios.shape != (len(self.groups),):
                 raise ValueError(f"{name}: expected shape ({len(self.groups)},), got {ratios.shape}")

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from data.schemas.power import PowerSamples
+from tasks.forecasters.boosting import Boosting
 from tasks.forecasters.gnn import GraphSage
 from tasks.forecasters.power import (
+    BLEND,
     BOOSTING,
     GRAPH,
     HIGHEST,
@@ -88,6 +90,17 @@ def test_a_model_that_boosting_beat_on_held_out_gangs_is_not_asked(samples, trai
     answer = forecast(some_unmeasured(samples, slice(0, 1)), beaten)
     assert steps(answer) == [(GRAPH, BOOSTING)]
     assert "25.0 %, that of boosting 20.0 %" in answer.fallbacks[0].reason
+
+
+def test_where_both_together_were_best_both_answer_together(samples, trained):
+    together = replace(trained, held_out=HeldOut(3, 0.25, 0.2, 0.3, blend=0.15))
+    asked = some_unmeasured(samples, slice(0, 5))
+    answer = forecast(asked, together)
+    assert answer.sources[:5] == (BLEND,) * 5
+    assert answer.fallbacks == ()
+    graph, boosting = trained.model.forecast(asked), Boosting().train(samples, np.random.default_rng(1)).forecast(asked)
+    low, high = np.minimum(graph, boosting)[:5], np.maximum(graph, boosting)[:5]
+    assert ((answer.watts[:5] >= low - 1e-9) & (answer.watts[:5] <= high + 1e-9)).all()
 
 
 def test_where_the_median_was_best_the_median_answers(samples, trained):

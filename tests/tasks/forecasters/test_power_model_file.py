@@ -41,6 +41,18 @@ def test_boosting_is_grown_again_from_the_stored_samples(trained, stored, sample
     assert grown.tobytes() == regrown.tobytes()
 
 
+def test_the_errors_on_held_out_gangs_are_stored_for_upper_bounds(trained, stored):
+    kept, again = trained.residuals, load_model(stored).residuals
+    assert again.groups == kept.groups
+    for name in ("graph", "boosting", "median", "blend"):
+        assert getattr(again, name).tobytes() == getattr(kept, name).tobytes()
+
+
+def test_a_model_without_its_errors_is_not_stored(trained, tmp_path):
+    with pytest.raises(ValueError, match="errors on held-out groups"):
+        save_model(replace(trained, residuals=None), tmp_path / FILE_NAME)
+
+
 def test_a_folder_stands_for_the_file_in_it(stored, trained):
     assert load_model(stored.parent).held_out == trained.held_out
 
@@ -56,7 +68,7 @@ def test_the_header_says_what_the_model_was_trained_on(stored):
     header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["quantumflow"])
     assert header["names"] == ["size", "batch", "utilisation"]
     assert header["trained_at"] == "2026-03-02T06:00:00+00:00"
-    assert set(header["held_out"]) == {"folds", "graph", "boosting", "median"}
+    assert set(header["held_out"]) == {"folds", "graph", "boosting", "median", "blend"}
     assert len(header["training_sha256"]) == 64
 
 

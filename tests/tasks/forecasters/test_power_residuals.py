@@ -92,4 +92,4 @@ def test_a_quantile_that_is_no_share_is_refused(quantile):
 
 def test_ratios_of_other_length_are_refused():
     with pytest.raises(ValueError, match=r"expected shape \(2,\), got \(3,\)"):
-        Residuals(("a", "b"), np.ones(2), np.ones(3), np.ones(2))
+        Residuals(("a", "b"), np.ones(2), np.ones(3), np.ones(2), np.ones(2))
