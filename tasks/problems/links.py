@@ -116,7 +116,7 @@ class Links:
             limit = limit if rounds is not None else max(useful, max(given) + 1)
         else:
             limit = useful if rounds is None else rounds
-            start = _within(first_fit(conflicts, np.arange(len(transfers))), limit, seconds, conflicts)
+            start = within(first_fit(conflicts, np.arange(len(transfers))), limit, seconds, conflicts)
             if given:
                 notes.append(f"not all given rounds can be used ({len(given)} of {len(transfers)}): first fit instead")
         return cls(seconds, conflicts, limit, congestion, Assigned(start), tuple(notes))
@@ -152,7 +152,7 @@ class Links:
         best, lowest, accepted = decision, self.cost(decision), 0
         longest_first = np.argsort(-self.seconds, kind="stable")
         for colours in (first_fit(self.conflicts, longest_first), dsatur(self.conflicts, self.seconds)):
-            candidate = Assigned(_within(colours, self.rounds, self.seconds, self.conflicts))
+            candidate = Assigned(within(colours, self.rounds, self.seconds, self.conflicts))
             if self.cost(candidate) < lowest:
                 best, lowest, accepted = candidate, self.cost(candidate), accepted + 1
         if evaluations < 1:
@@ -247,7 +247,7 @@ def _changed(decision: Assigned, change: Change) -> Assigned:
     return Assigned(round_of)
 
 
-def _within(colours: Ints, rounds: int, seconds: Floats, conflicts: Conflicts) -> Ints:
+def within(colours: Ints, rounds: int, seconds: Floats, conflicts: Conflicts) -> Ints:
     """Return ``colours`` with those beyond ``rounds`` put, longest first, where they clash for the shortest time.
 
     Colours are numbered anew before, those with the longest members first, so that short ones share.
