@@ -51,7 +51,7 @@ def told(action: Action) -> Change:
             gain = _gain(action.gain, "GPU-h")
         case MoveReplicas():
             target = f"{action.deployment}, layer {action.layer}, slots {_some(action.slots)}"
-            before, after = f"experts {_some(action.before)}", f"experts {_some(action.after)}"
+            before, after = f"experts {_some(action.before)}", f"experts {_some(action.after)}{_steps(action)}"
             gain = _gain(action.gain)
         case Compress():
             target, before, after = action.checkpoint, _archive(action.before), _archive(action.after)
@@ -113,6 +113,19 @@ def _where(workers: Sequence[Worker]) -> str:
     named = ", ".join(nodes[:_NODES])
     more = f" and {len(nodes) - _NODES} more" if len(nodes) > _NODES else ""
     return f"{counted(sum(len(worker.gpus) for worker in workers), 'GPU')} on {named}{more}"
+
+
+def _steps(action: MoveReplicas) -> str:
+    """Return in how many steps the replicas are loaded, and how many of them need a spare buffer."""
+    said = []
+    if action.order:
+        said.append(f"in {counted(1 + max(load.step for load in action.order), 'step')}")
+    staged = sum(load.staged for load in action.order)
+    if staged:
+        said.append(f"{staged} over a spare buffer")
+    if action.after_shares != action.before_shares:
+        said.append("tokens split anew")
+    return f", {', '.join(said)}" if said else ""
 
 
 def _cap(watts: float | None) -> str:

@@ -8,8 +8,9 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from data.schemas.routing import ExpertDeployment
+from data.transition import even_shares
 from tasks.report.plain import one_line
-from tasks.report.svg import element, label, markup, picture, tile
+from tasks.report.svg import at, element, label, markup, picture, tile
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,6 +31,7 @@ class HeatMaps:
         deployment: its id.
         before: a picture.
         after: likewise, on the same scale.
+        fullest: the fullest rank of each layer, before and after.
         balance_before: mean over max rank load, summed over layers before dividing.
         balance_after: likewise.
         scale: lowest and highest load on the scale, as multiples of the layer's mean.
@@ -40,6 +42,7 @@ class HeatMaps:
     deployment: str
     before: Markup
     after: Markup
+    fullest: Markup
     balance_before: float
     balance_after: float
     scale: tuple[str, str]
@@ -50,7 +53,7 @@ class HeatMaps:
 def heat_maps(before: ExpertDeployment, after: ExpertDeployment) -> HeatMaps:
     """Return the maps of one deployment in two states, both under the last load window of ``before``."""
     loads = np.array(before.loads[-1], dtype=np.float64)
-    states = [rank_loads(loads, np.array(each.placement), each.ranks) for each in (before, after)]
+    states = [rank_times(each, loads) for each in (before, after)]
     relative = [_relative(state) for state in states]
     highest = max(1.0, *(float(each.max(initial=0.0)) for each in relative))
     lowest = min(1.0, *(float(each.min(initial=1.0)) for each in relative))
@@ -67,6 +70,7 @@ def heat_maps(before: ExpertDeployment, after: ExpertDeployment) -> HeatMaps:
         one_line(before.id),
         pictures[0],
         pictures[1],
+        fullest_ranks(relative[0], relative[1], before.id),
         balancedness(states[0]),
         balancedness(states[1]),
         (f"{lowest:.2f}", f"{highest:.2f}"),
@@ -75,20 +79,53 @@ def heat_maps(before: ExpertDeployment, after: ExpertDeployment) -> HeatMaps:
     )
 
 
-def rank_loads(loads: Floats, placement: npt.NDArray[np.int64], ranks: int) -> Floats:
-    """Return the tokens of each rank, ``(layers, ranks)``; an expert's are split evenly over its replicas.
+def rank_times(deployment: ExpertDeployment, loads: Floats) -> Floats:
+    """Return the tokens of each rank over its speed, 0 on a failed one, ``(layers, ranks)``.
 
     Args:
+        deployment: its shares split an expert's tokens; evenly over replicas on live ranks where it has none.
         loads: tokens of each expert, ``(layers, experts)``.
-        placement: expert in each slot, ``(layers, slots)``; a rank's slots are neighbours.
-        ranks: of the group.
     """
-    layers, slots = placement.shape
-    rows = np.arange(layers)[:, None]
-    replicas = np.zeros_like(loads)
-    np.add.at(replicas, (rows, placement), 1.0)
-    per_slot = loads[rows, placement] / replicas[rows, placement]
-    return np.asarray(per_slot.reshape(layers, ranks, slots // ranks).sum(axis=2))
+    layers, ranks = deployment.layers, deployment.ranks
+    shares = np.array(deployment.shares or [even_shares(deployment, layer) for layer in range(layers)])
+    taken = loads[np.arange(layers)[:, None], np.array(deployment.placement)] * shares
+    speed = np.array(deployment.rank_speed or (1.0,) * ranks)
+    tokens = taken.reshape(layers, ranks, -1).sum(axis=2)
+    return np.asarray(np.divide(tokens, speed, out=np.zeros_like(tokens), where=speed > 0))
+
+
+def fullest_ranks(before: Floats, after: Floats, deployment: str) -> Markup:
+    """Return the load of the fullest rank of each layer as two lines; a layer waits for it.
+
+    Args:
+        before: of each rank, as multiples of the layer's mean, ``(layers, ranks)``.
+        after: likewise.
+        deployment: its id.
+    """
+    lines = [each.max(axis=1) for each in (before, after)]
+    top = max(1.05, *(float(line.max(initial=1.0)) for line in lines))
+    step = (2 * WIDTH - _LEFT) / max(1, lines[0].size)
+    height = 120.0
+
+    def y(value: float) -> float:
+        return height - (value - 1.0) / (top - 1.0) * (height - 12.0)
+
+    parts = []
+    for value in (1.0, top):
+        ends = {"x1": at(_LEFT), "x2": at(2 * WIDTH), "y1": at(y(value)), "y2": at(y(value))}
+        parts.append(element("line", {"class": "grid", **ends}))
+        parts.append(label(_LEFT - 4, y(value) + 3.5, f"{value:.2f}", "small", end="end"))
+    for line, style, when in zip(lines, ("line-before", "line-after"), ("before", "after"), strict=True):
+        path = "".join(
+            f"{'L' if layer else 'M'}{at(_LEFT + (layer + 0.5) * step)} {at(y(value))}"
+            for layer, value in enumerate(line.tolist())
+        )
+        title = element("title", {}, text=f"{when}: mean {line.mean():.3f}, highest {line.max():.3f}")
+        parts.append(element("path", {"class": style, "d": path}, title))
+    parts.append(label(_LEFT, height + 13, "layer 0", "small"))
+    parts.append(label(2 * WIDTH, height + 13, str(lines[0].size - 1), "small", end="end"))
+    said = f"fullest rank of each layer of {deployment} over its mean, before and after"
+    return markup(picture(2 * WIDTH, height + _BOTTOM, said, *parts))
 
 
 def balancedness(tokens: Floats) -> float:

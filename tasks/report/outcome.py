@@ -24,18 +24,25 @@ LABELS = {
     "placement.stranded_gpus": "free GPUs in broken-up domains",
     "placement.waiting_gpus": "GPUs that waiting jobs lack",
     "placement.moved_gpus": "GPUs of running jobs moved",
+    "placement.uneven_gangs": "gangs in uneven slices",
+    "placement.whole_gangs_fit": "whole-domain gangs that fit now",
+    "placement.migration_gpu_h": "GPU time that migrations lose",
     "power.peak_w": "peak draw",
     "power.overload_kwh": "energy above the cap",
     "power.energy_kwh": "energy over the horizon",
     "power.weighted_completion_h": "completion time, by GPUs and priority",
+    "power.peak_high_w": "peak draw at the stated quantile",
+    "power.site_overload_kwh": "energy above caps of racks and nodes",
+    "power.missed_deadlines": "deadlines missed",
     "checkpoint.bytes": "checkpoint bytes",
 }
 _ROUTING = {
     "balancedness": "expert load balance",
     "crossing_share": "tokens that leave their NVLink domain",
     "moved_replicas": "expert replicas moved",
+    "unserved_experts": "experts without a live replica",
 }
-_PRICES = (".moved_gpus", ".moved_replicas")
+_PRICES = (".moved_gpus", ".moved_replicas", ".migration_gpu_h")
 """What a plan pays for the rest; its budget bounds it."""
 
 _KEY_FIGURES = (

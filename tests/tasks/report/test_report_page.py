@@ -96,6 +96,7 @@ def test_pictures_are_well_formed_and_say_what_they_show(html):
         "GPUs by gang, after the plan",
         "load of each rank and layer of chat, before the plan",
         "load of each rank and layer of chat, after the plan",
+        "fullest rank of each layer of chat over its mean, before and after",
         "power over time before and after, against the cap",
         "start times of pending jobs, before and after",
     ]

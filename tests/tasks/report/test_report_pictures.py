@@ -11,29 +11,47 @@ from hypothesis.extra.numpy import arrays
 from data.schemas.cluster import Node
 from data.schemas.routing import ExpertDeployment
 from tasks.report.gangs import changed_gangs, coloured_gangs, natural
-from tasks.report.heat_map import MOST_COLUMNS, balancedness, heat_maps, rank_loads
+from tasks.report.heat_map import MOST_COLUMNS, balancedness, heat_maps, rank_times
 from tasks.report.power_chart import PowerSeries, power_chart
 from tasks.report.topology_layout import PER_ROW, TALLEST, WIDTH, lay_out
+
+
+def deployed(placement, ranks, **fields):
+    rows = tuple(tuple(int(expert) for expert in row) for row in placement)
+    experts = 1 + max(max(row) for row in rows)
+    loads = (tuple((0.0,) * experts for _ in rows),)
+    return ExpertDeployment("chat", "job", ranks, len(rows[0]) // ranks, loads, rows, **fields)
 
 
 @given(arrays(np.float64, (3, 6), elements=st.floats(0, 1e9)), st.integers(0, 2**32 - 1))
 def test_no_token_is_lost_when_experts_are_spread_over_ranks(loads, seed):
     rng = np.random.default_rng(seed)
     placement = np.stack([rng.permutation([*range(6), *rng.integers(0, 6, 2)]) for _ in range(3)])
-    assert rank_loads(loads, placement, 4).sum(axis=1) == pytest.approx(loads.sum(axis=1), rel=1e-9, abs=1e-6)
+    tokens = rank_times(deployed(placement, 4), loads)
+    assert tokens.sum(axis=1) == pytest.approx(loads.sum(axis=1), rel=1e-9, abs=1e-6)
 
 
 def test_balance_is_mean_over_maximum_summed_over_layers_first():
     loads = np.array([[8.0, 4.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
-    tokens = rank_loads(loads, np.array([[0, 1, 2, 3], [0, 1, 2, 3]]), 2)
+    tokens = rank_times(deployed([[0, 1, 2, 3], [0, 1, 2, 3]], 2), loads)
     assert tokens.tolist() == [[12.0, 4.0], [2.0, 2.0]]
     assert balancedness(tokens) == pytest.approx((8.0 + 2.0) / (12.0 + 2.0))
     assert balancedness(np.zeros((2, 2))) == 1.0
 
 
 def test_replicas_share_the_tokens_of_their_expert():
-    tokens = rank_loads(np.array([[6.0, 2.0]]), np.array([[0, 1, 0, 0]]), 2)
-    assert tokens.tolist() == [[4.0, 4.0]]
+    loads = np.array([[6.0, 2.0]])
+    assert rank_times(deployed([[0, 1, 0, 0]], 2), loads).tolist() == [[4.0, 4.0]]
+    stated = deployed([[0, 1, 0, 0]], 2, shares=((0.5, 1.0, 0.5, 0.0),))
+    assert rank_times(stated, loads).tolist() == [[5.0, 3.0]]
+
+
+def test_a_slow_rank_takes_longer_and_a_failed_one_nothing():
+    loads = np.array([[6.0, 2.0]])
+    slow = deployed([[0, 1, 0, 1]], 2, rank_speed=(1.0, 0.5))
+    assert rank_times(slow, loads).tolist() == [[4.0, 8.0]]
+    failed = deployed([[0, 1, 0, 1]], 2, rank_speed=(1.0, 0.0))
+    assert rank_times(failed, loads).tolist() == [[8.0, 0.0]]
 
 
 def test_heat_maps_of_many_ranks_keep_the_highest_and_stay_small():
