@@ -11,6 +11,7 @@ from data.schemas.plan import Plan
 from data.transition import apply_actions
 from tasks.validation.account import check_never_worse
 from tasks.validation.archives import Archived, archive_bytes, look_at_archives
+from tasks.validation.expert_moves import check_expert_moves, check_failed_ranks
 from tasks.validation.identity import (
     check_experts,
     check_format,
@@ -28,7 +29,13 @@ from tasks.validation.movement import (
     check_pinned_jobs,
     check_spare_nodes,
 )
-from tasks.validation.schedule import check_cap_range, check_dependencies, check_gpus_per_slot, check_power_cap
+from tasks.validation.schedule import (
+    check_cap_range,
+    check_dependencies,
+    check_gpus_per_slot,
+    check_power_cap,
+    check_site_caps,
+)
 from tasks.validation.targets import check_in_force, check_inverse, check_targets
 from tasks.validation.timetable import timetable, with_assumed_power
 from tasks.validation.verdict import Check, Verdict
@@ -84,10 +91,14 @@ def _outcome(plan: Plan, before: Snapshot, after: Snapshot, examined: Archived) 
     yield check_gpu_models(before, after)
     yield check_spare_nodes(before, after)
     yield check_migration_order(plan, before, after)
+    yield check_failed_ranks(before, after)
+    yield check_expert_moves(plan, before, after)
     now, then = (timetable(with_assumed_power(state, plan.assumed_power)) for state in (before, after))
     yield check_dependencies(plan, now, then)
     yield check_gpus_per_slot(now, then)
     yield check_power_cap(now, then, before.limits.power_cap_w)
+    if now.sites:
+        yield check_site_caps(now, then)
     yield check_cap_range(before, after)
     archived = (examined.source_bytes, archive_bytes(plan))
     yield check_metrics(plan, recomputed(before, after, (now, then), archived))

@@ -9,15 +9,13 @@ import numpy.typing as npt
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import Action
 from tasks.problems.power_actions import InForce, actions
-from tasks.problems.power_board import Board, Floats, Ints, Work, draws, laid_out, settle
+from tasks.problems.power_board import Board, Floats, Ints, Work, draws, extras, laid_out, settle, site_draws, summed
 from tasks.problems.power_in_force import slot_of, starts_in_force
+from tasks.problems.power_rates import Accounts, accounts_of, posed
 from tasks.problems.power_search import CEILINGS, key, listed, prices, relieved, search
-from tasks.problems.power_tables import Tables, rows, tabulate
+from tasks.problems.power_tables import Tables, tabulate
 from tasks.problems.power_window import moves_window
 from tasks.problems.protocol import Figure, Found, Window
-
-HOURS_PER_OVERLOAD_KWH = 1000.0
-"""One kWh above the cap costs as much as delaying every job by this many hours: relief always pays."""
 
 BOUND_STEPS, BOUND_EFFORT = 300, 1_500_000
 """Steps on prices at most, and steps times jobs; more steps raised the bound by less than a thousandth on 500 jobs."""
@@ -49,11 +47,13 @@ class Schedule:
 class Power:
     """The power noun: the unit of its cost is one GPU-hour of delay at priority 1, taken to be worth 1 USD.
 
-    ``cost = sum of priority * GPUs * hours until the job has ended + USD for the energy that jobs draw above idle
-    GPUs + overload_weight * overload``. A job's energy counts for its whole run, also past the horizon, so that
-    putting off saves nothing. Hard limits: GPUs of each model and of all models in each slot; a job starts after
-    the jobs that it depends on have ended; and the cluster's power cap, except that a schedule that begins above
-    it may stay so, and never gets further above.
+    ``cost = sum of priority * GPUs * (hours until the job has ended + 10 * hours after its deadline) + USD for the
+    energy that jobs draw above idle GPUs and for its carbon + overload_weight * overload``. A job's energy counts for
+    its whole run, also past the horizon, so that putting off saves nothing by itself; it saves where energy is
+    cheaper later. Hard limits: GPUs of each model and of all models in each slot; a job starts after the jobs that
+    it depends on have ended; and the power caps of the cluster, and of nodes and racks, except that a schedule that
+    begins above one may stay so, and never gets further above. Caps count with the draw at the snapshot's quantile,
+    energy with the expected draw, deadlines with the run time of a workload that power caps slow down more than most.
 
     Args:
         jobs: their ids, caps and starts; all arrays follow their order.
@@ -63,6 +63,7 @@ class Power:
         slot_s: length of one.
         overload_weight: cost of one mW above the cap during one slot.
         in_force: the schedule to start from.
+        accounts: which figures the snapshot asks for beside those that are always told.
         notes: what had to be changed in the schedule in force to make it possible, and jobs that can never run.
     """
 
@@ -73,6 +74,7 @@ class Power:
     slot_s: float
     overload_weight: float
     in_force: Schedule
+    accounts: Accounts
     notes: tuple[str, ...]
 
     @classmethod
@@ -88,25 +90,8 @@ class Power:
         """
         limits = snapshot.limits
         tables = tabulate(snapshot, gpu_power_w or {})
-        count = len(snapshot.jobs)
-        weight = np.array([job.priority * job.gpus for job in snapshot.jobs], dtype=np.float64)
-        work = Work(
-            levels=tables.levels,
-            duration=tables.duration,
-            draw=tables.draw_mw,
-            own=weight[:, None] * tables.seconds / 3600 + limits.energy_price_usd_per_kwh * tables.energy_kwh,
-            delay=weight * limits.slot_s / 3600,
-            earliest=tables.earliest,
-            running=tables.running,
-            needs=tables.needs,
-            pool=tables.pool,
-            before_first=rows(tables.edges, count, 0)[0],
-            before=rows(tables.edges, count, 0)[1],
-            after_first=rows(tables.edges, count, 1)[0],
-            after=rows(tables.edges, count, 1)[1],
-        )
+        work, overload_weight = posed(snapshot, tables)
         start, notes = starts_in_force(snapshot, tables, work)
-        kwh_per_mw_slot = 1e-6 * limits.slot_s / 3600
         return cls(
             jobs=tuple(
                 InForce(
@@ -121,8 +106,9 @@ class Power:
             work=work,
             slots=limits.horizon_slots,
             slot_s=limits.slot_s,
-            overload_weight=HOURS_PER_OVERLOAD_KWH * float(weight.sum()) * kwh_per_mw_slot,
+            overload_weight=overload_weight,
             in_force=Schedule(start, tables.level_in_force),
+            accounts=accounts_of(snapshot),
             notes=notes,
         )
 
@@ -162,7 +148,7 @@ class Power:
         board = self._board(Schedule(start, level))
         settle(self.in_force.start, self.in_force.level, self.work, board)
         found = Schedule(board.start, board.level)
-        if self.cost(found) < self.cost(decision) and self.overload_kwh(found) <= self.overload_kwh(decision):
+        if self.cost(found) < self.cost(decision) and self._no_further_above(found, decision):
             return Found(found, done, accepted)
         return Found(decision, done, 0)
 
@@ -195,28 +181,55 @@ class Power:
         weight = self.work.delay
         seconds = self.tables.seconds[np.arange(len(self.jobs)), decision.level] + decision.start * self.slot_s
         hours = float(weight @ seconds) / float(weight.sum()) / 3600 if self.jobs else 0.0
-        return (
+        made = [
             Figure("power.peak_w", "W", float(power_w.max()), "lower"),
             Figure("power.overload_kwh", "kWh", self.overload_kwh(decision), "lower"),
             Figure("power.energy_kwh", "kWh", float(power_w.sum()) * self.slot_s / 3.6e6, "lower"),
             Figure("power.weighted_completion_h", "h", hours, "lower"),
-        )
+        ]
+        if self.accounts.margins:
+            made.append(Figure("power.peak_high_w", "W", float(self.high_w(decision).max()), "lower"))
+        if self.tables.sites.limited:
+            made.append(Figure("power.site_overload_kwh", "kWh", self.site_overload_kwh(decision), "lower"))
+        if self.accounts.deadlines:
+            made.append(Figure("power.missed_deadlines", "jobs", float(self.missed(decision).size), "lower"))
+        for name, unit, rate in self.accounts.rates(self.slots):
+            spent = float((power_w * rate).sum()) * self.slot_s / 3.6e6
+            made.append(Figure(name, unit, spent, "lower"))
+        return tuple(made)
 
     def power_w(self, decision: Schedule) -> Floats:
-        """Return the draw of the whole cluster, ``(slots,)`` W; a slot in which a job ends counts whole."""
+        """Return the expected draw of the whole cluster, ``(slots,)`` W; a slot in which a job ends counts whole."""
+        jobs = np.arange(len(self.jobs))
+        mean_mw, duration = (table[jobs, decision.level] for table in (self.tables.mean_mw, self.work.duration))
+        return self.tables.background_w + summed(mean_mw, self.slots, decision.start, duration) / 1e3
+
+    def high_w(self, decision: Schedule) -> Floats:
+        """Return the sum of what each job exceeds only as often as the quantile allows, ``(slots,)`` W."""
         return self.tables.background_w + draws(self.work, self.slots, decision.start, decision.level) / 1e3
 
+    def missed(self, decision: Schedule) -> Ints:
+        """Return the jobs that end after their deadlines if power caps slow them down more than most, as positions."""
+        jobs = np.arange(len(self.jobs))
+        return np.flatnonzero(decision.start + self.work.slow[jobs, decision.level] > self.work.due + 1e-9)
+
     def overload_kwh(self, decision: Schedule) -> float:
-        """Return the energy above the power cap within the horizon."""
+        """Return the energy above the cluster's power cap within the horizon."""
         above = np.maximum(0, draws(self.work, self.slots, decision.start, decision.level) - self.tables.limit[-1])
         return float(above.sum()) * 1e-6 * self.slot_s / 3600
+
+    def site_overload_kwh(self, decision: Schedule) -> float:
+        """Return the same over nodes and racks, with what jobs without nodes draw above their share in their run."""
+        jobs, sites = np.arange(len(self.jobs)), self.tables.sites
+        excess = (sites.excess_mw * self.work.duration)[jobs, decision.level].sum()
+        return (float(self._above_sites(decision.start, decision.level)) + float(excess)) * 1e-6 * self.slot_s / 3600
 
     def energy_kwh(self, decision: Schedule) -> float:
         """Return the energy that all jobs draw above idle GPUs until they have ended."""
         return float(self.tables.energy_kwh[np.arange(len(self.jobs)), decision.level].sum())
 
     def feasible(self, decision: Schedule) -> bool:
-        """Return whether ``decision`` keeps GPUs and dependencies, and is no further above the cap than in force."""
+        """Return whether ``decision`` keeps GPUs and dependencies, and is no further above a cap than in force."""
         board, edges = self._board(decision), self.tables.edges
         ends = np.minimum(self.slots, decision.start + self.work.duration[np.arange(len(self.jobs)), decision.level])
         return bool(
@@ -225,13 +238,28 @@ class Power:
             and np.all((decision.start >= self.work.earliest) & (decision.start <= self.slots))
             and np.all(decision.start[self.work.running == 1] == 0)
             and np.all((decision.level >= 0) & (decision.level < self.work.levels))
-            and self.overload_kwh(decision) <= self.overload_kwh(self.in_force)
+            and self._no_further_above(decision, self.in_force)
         )
 
     def _cost(self, start: Ints, level: Ints) -> float:
         above = np.maximum(0, draws(self.work, self.slots, start, level) - self.tables.limit[-1]).sum()
-        own = self.work.own[np.arange(start.size), level]
-        return float((own + self.work.delay * start).sum() + self.overload_weight * float(above))
+        jobs = np.arange(start.size)
+        each = self.work.own[jobs, level] + self.work.delay * start
+        if self.accounts.deadlines or self.work.tariff.size:
+            each += extras(self.work, start, level)
+        return float(each.sum() + self.overload_weight * float(above + self._above_sites(start, level)))
+
+    def _above_sites(self, start: Ints, level: Ints) -> int:
+        """Return what jobs with nodes draw above the caps of nodes and racks within the horizon, in mW times slots."""
+        if not self.tables.sites.limited:
+            return 0
+        drawn = site_draws(self.work, self.slots, start, level)
+        return int(np.maximum(0, drawn - self.work.site_room[:, None]).sum())
+
+    def _no_further_above(self, decision: Schedule, than: Schedule) -> bool:
+        return self.overload_kwh(decision) <= self.overload_kwh(than) and (
+            not self.tables.sites.limited or self.site_overload_kwh(decision) <= self.site_overload_kwh(than)
+        )
 
     def _board(self, decision: Schedule) -> Board:
         return laid_out(self.work, self.tables.limit, self.slots, decision.start, decision.level)

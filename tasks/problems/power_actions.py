@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.schemas.plan import Action, Recap, Start
-from tasks.problems.power_board import Floats, Ints, Work, draws
+from tasks.problems.power_board import Floats, Ints, Work, draws, extra, site_draws
 from tasks.problems.power_tables import Tables
 
 
@@ -54,8 +54,8 @@ def actions(
                     job=job.job,
                     before=job.cap_w,
                     after=_cap(tables, j, level),
-                    reason=_recap_reason(tables, j, now, level, shared > 0, work.own[j, level] < work.own[j, now]),
-                    gain=float(work.own[j, now] - work.own[j, level] + shared),
+                    reason=_recap_reason(tables, work, j, (now, level), at, shared > 0),
+                    gain=_fall(work, j, (at, now), (at, level)) + float(shared),
                 )
             )
             relief[j] -= shared
@@ -65,8 +65,8 @@ def actions(
                     job=job.job,
                     before=job.start_s,
                     after=None if start == slots else start * slot_s,
-                    reason=_start_reason(at, start, slots, slot_s, relief[j] > 0),
-                    gain=float(work.delay[j] * (at - start) + relief[j]),
+                    reason=_start_reason(work, j, level, (at, start), slots, slot_s, relief[j] > 0),
+                    gain=_fall(work, j, (at, level), (start, level)) + float(relief[j]),
                 )
             )
     return tuple(made)
@@ -79,39 +79,90 @@ def _cap(tables: Tables, job: int, level: int) -> float | None:
     return float(tables.cap_w[job, level])
 
 
+def _fall(work: Work, job: int, before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Return by how much a job's own cost falls from one start and level to another."""
+    (at, now), (start, level) = before, after
+    fall = work.own[job, now] - work.own[job, level] + work.delay[job] * (at - start)
+    return float(fall + (extra(job, now, at, work) - extra(job, level, start, work)))
+
+
 def _relief(
     tables: Tables, work: Work, before: tuple[Ints, Ints], after: tuple[Ints, Ints], slots: int, weight: float
 ) -> Floats:
-    """Return the cost of overload that each job's change saves, by how far it lowers the slots above the cap."""
+    """Return the cost of overload that each job's change saves, by how far it lowers the slots above a cap."""
     count = before[0].size
     drawn = [draws(work, slots, *schedule) for schedule in (before, after)]
     above = [np.maximum(0, draw - tables.limit[-1]) for draw in drawn]
+    everybody = np.arange(count)
+    relief = _shared(work, before, after, (everybody, work.draw), (above[0], above[1]), weight)
+    if not tables.sites.limited:
+        return relief
+    drawn = [site_draws(work, slots, *schedule) for schedule in (before, after)]
+    above = [np.maximum(0, draw - work.site_room[:, None]) for draw in drawn]
+    owner = np.repeat(everybody, np.diff(work.site_first))
+    for site in np.flatnonzero((above[0] != above[1]).any(axis=1)):
+        here = work.site == site
+        entries = (owner[here], work.site_draw[here])
+        relief += _shared(work, before, after, entries, (above[0][site], above[1][site]), weight)
+    return relief
+
+
+def _shared(
+    work: Work,
+    before: tuple[Ints, Ints],
+    after: tuple[Ints, Ints],
+    entries: tuple[Ints, Ints],
+    above: tuple[Ints, Ints],
+    weight: float,
+) -> Floats:
+    """Return what each job saves of the overload of one cap, ``(jobs,)``.
+
+    Args:
+        work: the jobs.
+        before: start and level.
+        after: start and level.
+        entries: jobs that count with this cap, and what each draws at each level.
+        above: mW above the cap in each slot, before and after.
+        weight: cost of one mW above the cap during one slot.
+    """
+    count, slots = before[0].size, above[0].size
+    jobs, table = entries
     saved = weight * float(above[0].sum() - above[1].sum())
-    index = np.arange(count)
     over = np.concatenate(([0], np.cumsum(above[0] > above[1])))  # relieved slots before each
     share = np.zeros(count)
     for (start, level), sign in ((before, 1), (after, -1)):
-        end = np.minimum(slots, start + work.duration[index, level])
-        share += sign * work.draw[index, level] * (over[end] - over[np.minimum(slots, start)])
+        first, at = np.minimum(slots, start[jobs]), level[jobs]
+        end = np.minimum(slots, start[jobs] + work.duration[jobs, at])
+        share[jobs] += sign * table[np.arange(jobs.size), at] * (over[end] - over[first])
     changed = (before[0] != after[0]) | (before[1] != after[1])
     share = np.where(changed, np.maximum(0.0, share), 0.0)
     total = float(share.sum())
     return share * (saved / total) if total > 0 else share
 
 
-def _recap_reason(tables: Tables, job: int, now: int, level: int, relieves: bool, pays: bool) -> str:
+def _recap_reason(tables: Tables, work: Work, job: int, levels: tuple[int, int], start: int, relieves: bool) -> str:
+    now, level = levels
     watts = (tables.draw_mw[job, now] - tables.draw_mw[job, level]) / 1e6
     speed = f"{100 * tables.speed[job, level]:.0f} % of full speed"
     if watts > 0:
+        pays = _fall(work, job, (start, now), (start, level)) > 0
         pays_by_energy = "the energy saved outweighs the time lost" if pays else "leaves that power to others"
+        shared = tables.sites.excess_mw[job, level] < tables.sites.excess_mw[job, now]
+        if shared:
+            pays_by_energy = "every node that it may get can hold that many watts"
         why = "takes load off a cluster above its power cap" if relieves else pays_by_energy
+        if relieves and work.site_first[job + 1] > work.site_first[job]:
+            why = "takes load off a node, rack or cluster above its power cap"
         return f"draws {watts:.2f} kW less at {speed}: {why}"
     if watts < 0:
         return f"there is room for {-watts:.2f} kW more: runs at {speed}"
     return f"draws the same at {speed}"
 
 
-def _start_reason(at: int, start: int, slots: int, slot_s: float, relieves: bool) -> str:
+def _start_reason(
+    work: Work, job: int, level: int, starts: tuple[int, int], slots: int, slot_s: float, relieves: bool
+) -> str:
+    at, start = starts
     if start == slots:
         return "put off to bring the cluster under its power cap" if relieves else "no room for it within the horizon"
     if at == start:
@@ -120,6 +171,8 @@ def _start_reason(at: int, start: int, slots: int, slot_s: float, relieves: bool
         return f"GPUs and power are there from {start * slot_s / 60:.0f} min on"
     minutes = abs(at - start) * slot_s / 60
     if start < at:
-        return f"GPUs and power are there {minutes:.0f} min earlier"
-    why = "brings the cluster under its power cap" if relieves else "makes room for jobs to which it matters more"
-    return f"{minutes:.0f} min later: {why}"
+        in_time = start + work.slow[job, level] <= work.due[job] < at + work.slow[job, level]
+        return f"GPUs and power are there {minutes:.0f} min earlier{', in time for its deadline' if in_time else ''}"
+    pays = _fall(work, job, (at, level), (start, level)) > 0
+    why = "energy is cheaper then" if pays else "makes room for jobs to which it matters more"
+    return f"{minutes:.0f} min later: {'brings the cluster under its power cap' if relieves else why}"

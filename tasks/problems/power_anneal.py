@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from tasks.problems.power_board import Board, Ints, Work, cheapest, shift
+from tasks.problems.power_board import Board, Ints, Work, cheapest, extra, shift
 
 Random = npt.NDArray[np.uint64]
 
@@ -72,6 +72,11 @@ def choose(count: int, order: Ints, first: Ints, work: Work, board: Board, picke
         elif kind <= 5 and work.before_first[seed + 1] > work.before_first[seed]:
             e = work.before_first[seed]
             other = work.before[e + below(work.before_first[seed + 1] - e, state)]
+        elif kind <= 7 and work.site_first[seed + 1] > work.site_first[seed]:
+            e = work.site_first[seed]
+            site = work.site[e + below(work.site_first[seed + 1] - e, state)]
+            e = work.site_jobs_first[site]
+            other = work.site_jobs[e + below(work.site_jobs_first[site + 1] - e, state)]
         elif kind <= 8 and first[1] > 0:
             other = order[below(first[1], state)]  # those that start now, mostly running ones
         else:
@@ -134,6 +139,7 @@ def anneal(
     done = accepted = moves = 0
     current = best = 0.0  # relative to where it begins
     refresh = max(256, jobs // 2)
+    timed = work.tariff.size > 0 or work.due.min() < np.inf
     while done < evaluations:
         if moves % refresh == 0:
             by_start(board.start, slots, order, first)
@@ -146,6 +152,8 @@ def anneal(
             job = picked[i]
             old_start[i], old_level[i] = board.start[job], board.level[job]
             before += work.own[job, board.level[job]] + work.delay[job] * board.start[job]
+            if timed:
+                before += extra(job, board.level[job], board.start[job], work)
         for i in range(count - 1, 0, -1):  # the first goes back first more often than by chance
             k = below(i + 1, state)
             if k > 0 or below(2, state) == 0:

@@ -29,6 +29,18 @@ class Work(NamedTuple):
     before: Ints  # (edges,) jobs that must end first
     after_first: Ints  # (jobs + 1,)
     after: Ints  # (edges,) jobs that wait
+    site_room: Ints  # (sites,) mW above idle on a node or rack with a cap
+    site_first: Ints  # (jobs + 1,)
+    site: Ints  # (entries,) where a job draws
+    site_draw: Ints  # (entries, columns) mW
+    site_jobs_first: Ints  # (sites + 1,)
+    site_jobs: Ints  # (entries,) jobs of each site
+    due: Floats  # (jobs,) slots from now on, infinite without a deadline
+    slow: Floats  # (jobs, columns) slots that it runs as deadlines count them
+    late: Floats  # (jobs,) cost of each slot after the deadline
+    run: Floats  # (jobs, columns) slots that it is expected to run
+    kwh: Floats  # (jobs, columns) in each slot
+    tariff: Floats  # (slots with a price + 1,) USD per kWh of all slots before; empty where own holds the energy
 
 
 class Board(NamedTuple):
@@ -37,18 +49,35 @@ class Board(NamedTuple):
     start: Ints  # (jobs,)
     level: Ints  # (jobs,)
     room: Ints  # (slots,) mW
+    site_room: Ints  # (sites, slots) mW
     free: Ints  # (pools + 1, slots) GPUs, the last row over all models
     off: Ints  # (jobs,) 1 while a job is off the board
     paid: Floats  # (pools + 2, slots + 1) price of one GPU, and in the last row one mW, during all slots before
 
 
-def draws(work: Work, slots: int, start: Ints, level: Ints) -> Ints:
-    """Return what jobs draw above idle in each slot, ``(slots,)`` mW."""
-    jobs = np.arange(start.size)
+def summed(rows: Ints, slots: int, start: Ints, duration: Ints) -> Ints:
+    """Return the sum of ``rows``, ``(jobs,)``, over the jobs that run in each slot, ``(slots,)``."""
     steps = np.zeros(slots + 1, np.int64)
-    np.add.at(steps, start, work.draw[jobs, level])
-    np.subtract.at(steps, np.minimum(slots, start + work.duration[jobs, level]), work.draw[jobs, level])
+    np.add.at(steps, start, rows)
+    np.subtract.at(steps, np.minimum(slots, start + duration), rows)
     return np.cumsum(steps[:-1])
+
+
+def draws(work: Work, slots: int, start: Ints, level: Ints) -> Ints:
+    """Return what jobs draw above idle in each slot as limits count it, ``(slots,)`` mW."""
+    jobs = np.arange(start.size)
+    return summed(work.draw[jobs, level], slots, start, work.duration[jobs, level])
+
+
+def site_draws(work: Work, slots: int, start: Ints, level: Ints) -> Ints:
+    """Return the same for each node and rack with a cap, ``(sites, slots)`` mW."""
+    owner = np.repeat(np.arange(start.size), np.diff(work.site_first))
+    drawn = work.site_draw[np.arange(owner.size), level[owner]]
+    end = np.minimum(slots, start[owner] + work.duration[owner, level[owner]])
+    steps = np.zeros((work.site_room.size, slots + 1), np.int64)
+    np.add.at(steps, (work.site, start[owner]), drawn)
+    np.subtract.at(steps, (work.site, end), drawn)
+    return np.cumsum(steps[:, :-1], axis=1)
 
 
 def laid_out(work: Work, limit: Ints, slots: int, start: Ints, level: Ints) -> Board:
@@ -71,6 +100,7 @@ def laid_out(work: Work, limit: Ints, slots: int, start: Ints, level: Ints) -> B
         start=start.copy(),
         level=level.copy(),
         room=limit[-1] - draws(work, slots, start, level),
+        site_room=work.site_room[:, None] - site_draws(work, slots, start, level),
         free=limit[:-1, None] - used,
         off=np.zeros(start.size, np.int64),
         paid=np.zeros((limit.size, slots + 1)),
@@ -83,6 +113,7 @@ def copied(board: Board) -> Board:
         start=board.start.copy(),
         level=board.level.copy(),
         room=board.room.copy(),
+        site_room=board.site_room.copy(),
         free=board.free.copy(),
         off=board.off.copy(),
         paid=board.paid,
@@ -105,15 +136,80 @@ def shift(job: int, sign: int, work: Work, board: Board) -> None:
     if pool != total:
         for t in range(start, end):
             board.free[pool, t] += needs
+    for e in range(work.site_first[job], work.site_first[job + 1]):
+        site, drawn = work.site[e], sign * work.site_draw[e, board.level[job]]
+        for t in range(start, end):
+            board.site_room[site, t] += drawn
 
 
 @njit(cache=True)
 def over(board: Board) -> int:
-    """Return what is above the cap, in mW times slots."""
+    """Return what is above the cluster's cap, in mW times slots."""
     above = 0
     for t in range(board.room.size):
         above += max(0, -board.room[t])
     return above
+
+
+@njit(cache=True)
+def over_sites(job: int, work: Work, board: Board) -> int:
+    """Return what is above the caps of the nodes and racks on which ``job`` draws, in mW times slots."""
+    above = 0
+    for e in range(work.site_first[job], work.site_first[job + 1]):
+        for t in range(board.room.size):
+            above += max(0, -board.site_room[work.site[e], t])
+    return above
+
+
+@njit(cache=True, inline="always")
+def beside_delay(start: int, slow: float, due: float, late: float, run: float, kwh: float, tariff: Floats) -> float:
+    """Return what a start costs beside delay: being late, and energy where its price changes; never negative.
+
+    Handed numbers and one array, since each array of a tuple that is passed costs time.
+
+    Args:
+        start: slot.
+        slow: slots that the job runs as deadlines count them.
+        due: deadline in slots, infinite without one.
+        late: cost of each slot after it.
+        run: slots that it is expected to run.
+        kwh: in each slot.
+        tariff: USD per kWh of all slots before; the last price holds on; empty where it does not change.
+    """
+    cost = 0.0
+    if start + slow > due:
+        cost += late * (start + slow - due)
+    last = tariff.size - 2
+    if last >= 0:
+        end = start + run
+        first, slot = min(start, last), min(int(end), last)
+        begun = tariff[first] + (start - first) * (tariff[first + 1] - tariff[first])
+        cost += kwh * (tariff[slot] + (end - slot) * (tariff[slot + 1] - tariff[slot]) - begun)
+    return float(cost)
+
+
+@njit(cache=True)
+def extra(job: int, level: int, start: int, work: Work) -> float:
+    """Return :func:`beside_delay` of a job."""
+    if not work.tariff.size and work.due[job] == np.inf:
+        return 0.0
+    slow, run, kwh = work.slow[job, level], work.run[job, level], work.kwh[job, level]
+    return float(beside_delay(start, slow, work.due[job], work.late[job], run, kwh, work.tariff))
+
+
+@njit(cache=True)
+def extras(work: Work, start: Ints, level: Ints) -> Floats:
+    """Return :func:`extra` of each job of a schedule, ``(jobs,)``."""
+    cost = np.empty(start.size)
+    for job in range(start.size):
+        cost[job] = extra(job, level[job], start[job], work)
+    return cost
+
+
+@njit(cache=True)
+def cost_of(job: int, level: int, start: int, work: Work) -> float:
+    """Return what a job costs at a level and start, limits aside."""
+    return float(work.own[job, level] + work.delay[job] * start + extra(job, level, start, work))
 
 
 @njit(cache=True)
@@ -141,18 +237,37 @@ def upper_end(job: int, work: Work, board: Board) -> int:
 @njit(cache=True)
 def first_fit(job: int, level: int, lower: int, latest: int, work: Work, board: Board) -> int:
     """Return the first start in ``lower..latest`` at which ``job`` fits, or -1; ``latest`` is below the slots."""
+    return int(next_fit(job, level, lower, lower, latest, work, board)[0])
+
+
+@njit(cache=True)
+def next_fit(job: int, level: int, first: int, seen: int, latest: int, work: Work, board: Board) -> tuple[int, int]:
+    """Return the first start in ``first..latest`` at which ``job`` fits, or -1, and the slot before which it fits.
+
+    Args:
+        job: which.
+        level: its cap level.
+        first: earliest start.
+        seen: slot before which there is room from ``first`` on, as the last call said.
+        latest: below the slots.
+        work: the jobs.
+        board: with what is left.
+    """
     slots = board.room.size
     duration, draw, needs = work.duration[job, level], work.draw[job, level], work.needs[job]
     pool, total = work.pool[job], board.free.shape[0] - 1
-    first = lower
-    t = lower
+    sites, last = work.site_first[job], work.site_first[job + 1]
+    t = max(first, seen)
     while first <= latest:
         if t == slots or t - first == duration:
-            return first
-        if board.room[t] < draw or board.free[pool, t] < needs or board.free[total, t] < needs:
+            return first, t
+        fits = board.room[t] >= draw and board.free[pool, t] >= needs and board.free[total, t] >= needs
+        for e in range(sites, last):
+            fits = fits and board.site_room[work.site[e], t] >= work.site_draw[e, level]
+        if not fits:
             first = t + 1
         t += 1
-    return -1
+    return -1, t
 
 
 @njit(cache=True)
@@ -171,38 +286,51 @@ def price_of(job: int, start: int, level: int, work: Work, board: Board) -> floa
 def cheapest(job: int, low: int, high: int, pull: float, work: Work, board: Board) -> tuple[int, int, float]:
     """Return start, level and cost of the cheapest fit among levels ``low..high``; start is -1 without one.
 
-    Each level is tried at the earliest start that fits; ``pull`` times the price of what it takes there
-    counts in the choice, and not in the cost.
+    Each level is tried at the earliest start that fits, and at later ones where waiting can pay because prices of
+    energy change; ``pull`` times the price of what it takes there counts in the choice, and not in the cost.
     """
     slots = board.room.size
     running = work.running[job]
     lower = 0 if running else lower_end(job, work, board)
     upper = upper_end(job, work, board)
     delay = work.delay[job]
-    best, best_start, best_level = np.inf, -1, -1
+    best, best_cost, best_start, best_level = np.inf, np.inf, -1, -1
+    due, late, tariff = work.due[job], work.late[job], work.tariff
+    timed = tariff.size > 0 or due < np.inf
     for level in range(high, low - 1, -1):
         own = work.own[job, level]
         if not own + delay * lower < best:
             continue
+        slow, run, kwh = work.slow[job, level], work.run[job, level], work.kwh[job, level]
         latest = 0 if running else slots - 1
         if upper < slots:
             latest = min(latest, upper - work.duration[job, level])
         if best < np.inf:
             latest = min(latest, int(min(float(slots), (best - own) / delay)))
-        start = first_fit(job, level, lower, latest, work, board)
-        if start >= 0:
+        start, seen = next_fit(job, level, lower, lower, latest, work, board)
+        while start >= 0:
             cost = own + delay * start
+            if timed:
+                cost += beside_delay(start, slow, due, late, run, kwh, tariff)
+            choice = cost
             if pull > 0.0:
-                cost += pull * price_of(job, start, level, work, board)
-            if cost < best:
-                best, best_start, best_level = cost, start, level
+                choice += pull * price_of(job, start, level, work, board)
+            if choice < best:
+                best, best_cost, best_start, best_level = choice, cost, start, level
+            if not tariff.size or not own + delay * (start + 1) < best:
+                break
+            start, seen = next_fit(job, level, start + 1, seen, latest, work, board)
     if not running and upper == slots:
         for level in range(high, low - 1, -1):
-            if work.own[job, level] + delay * slots < best:
-                best, best_start, best_level = work.own[job, level] + delay * slots, slots, level
+            slow, run, kwh = work.slow[job, level], work.run[job, level], work.kwh[job, level]
+            cost = work.own[job, level] + delay * slots
+            if timed:
+                cost += beside_delay(slots, slow, due, late, run, kwh, tariff)
+            if cost < best:
+                best, best_cost, best_start, best_level = cost, cost, slots, level
     if best_start < 0:
         return -1, -1, np.inf
-    return best_start, best_level, work.own[job, best_level] + delay * best_start
+    return best_start, best_level, best_cost
 
 
 @njit(cache=True)
@@ -254,6 +382,7 @@ def settle(start: Ints, level: Ints, work: Work, board: Board) -> None:
         upper, lower = upper_end(job, work, board), lower_end(job, work, board)
         for wanted in (start[job], at):
             more = work.own[job, level[job]] - work.own[job, now] + work.delay[job] * (wanted - at)
+            more += extra(job, level[job], wanted, work) - extra(job, now, at, work)
             end = wanted + work.duration[job, level[job]]
             if more > 0.0 or (wanted < lower and not work.running[job]) or (upper < slots and end > upper):
                 continue

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from tasks.problems.power_board import Floats, Ints, Work
+from tasks.problems.power_board import Floats, Ints, Work, beside_delay
 
 PATIENCE = 12
 """Steps without a better bound after which the step is halved."""
@@ -37,7 +37,7 @@ def priced(price: Floats, limit: Ints, earliest: Ints, work: Work, excess: Float
     """Return the bound that prices prove, and write by how much its relaxed schedule oversteps each limit.
 
     Every job takes its cheapest start and level by itself, paying for power and GPUs; what the limits leave
-    is paid back.
+    is paid back. Caps of nodes and racks are left out: the bound holds without them.
 
     Args:
         price: of one GPU of each pool, of one GPU of all, and of one mW, during one slot, ``(pools + 2, slots)``; at
@@ -54,17 +54,23 @@ def priced(price: Floats, limit: Ints, earliest: Ints, work: Work, excess: Float
         for t in range(slots):
             paid[row, t + 1] = paid[row, t] + price[row, t]
             excess[row, t] = 0.0  # differences first
+    tariff = work.tariff
     bound = 0.0
     for job in range(work.levels.size):
         pool, needs, running = work.pool[job], work.needs[job], work.running[job]
+        due, late = work.due[job], work.late[job]
+        timed = tariff.size > 0 or due < np.inf
         low, best_start, best_level = np.inf, 0, 0
         for level in range(work.levels[job]):
             own, draw, duration = work.own[job, level], work.draw[job, level], work.duration[job, level]
+            slow, run, kwh = work.slow[job, level], work.run[job, level], work.kwh[job, level]
             for start in range(0 if running else earliest[job], 1 if running else slots + 1):
                 cost = own + work.delay[job] * start
                 if cost >= low:
                     break
                 end = min(slots, start + duration)
+                if timed:
+                    cost += beside_delay(start, slow, due, late, run, kwh, tariff)
                 gpu = paid[total, end] - paid[total, start]
                 if pool != total:
                     gpu += paid[pool, end] - paid[pool, start]

@@ -33,6 +33,7 @@ def starts_in_force(snapshot: Snapshot, tables: Tables, work: Work) -> tuple[Int
     waiting = np.flatnonzero(tables.running == 0)
     start = wanted.copy()
     start[waiting] = slots
+    work = work._replace(site_first=np.zeros_like(work.site_first), site=work.site[:0], site_draw=work.site_draw[:0])
     board: Board = laid_out(work, np.append(tables.limit[:-1], UNLIMITED_MW), slots, start, tables.level_in_force)
     board.off[waiting] = 1
     put_off(topological(work, waiting, wanted.astype(np.float64)), wanted, work, board)

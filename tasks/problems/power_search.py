@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from tasks.problems.power_anneal import anneal
-from tasks.problems.power_board import Board, Floats, Ints, Work, build, copied, over, shift
+from tasks.problems.power_board import Board, Floats, Ints, Work, build, copied, cost_of, over, over_sites, shift
 from tasks.problems.power_bound import ascend, earliest_starts
 
 CEILINGS = (1.0, 0.5, 0.75, 0.3)
@@ -17,7 +17,7 @@ CEILINGS = (1.0, 0.5, 0.75, 0.3)
 HOT, COLD = 2.0, 0.1
 """First and last temperature, in mean costs of one slot of delay."""
 
-Kind = Literal["gpu time", "energy", "start", "time"]
+Kind = Literal["gpu time", "energy", "start", "time", "due"]
 KINDS: tuple[Kind, ...] = ("gpu time", "energy", "start", "time")
 
 PRICE_STEPS = 100
@@ -47,6 +47,7 @@ def search(
     begin, lowest = board, cost(board.start, board.level)
     base, spent = relieved(work, board, weight)
     one_list = int(np.count_nonzero(work.running == 0))
+    kinds: tuple[Kind, ...] = ("due", *KINDS) if np.isfinite(work.due).any() else KINDS
     improved = 0
 
     def consider(candidate: Board) -> None:
@@ -67,7 +68,7 @@ def search(
             base, begin = base._replace(paid=paid), begin._replace(paid=paid)
             spent += 2 * steps * work.levels.size
         left = evaluations // (8 if pull else 4)
-        for kind in KINDS:
+        for kind in kinds:
             for ceiling in CEILINGS:
                 # the first list is worth more than as many moves
                 if not one_list or spent + one_list > evaluations or (improved and one_list > left):
@@ -76,7 +77,8 @@ def search(
                 spent += one_list
                 left -= one_list
     begin = copied(begin)
-    np.maximum(begin.room, 0, out=begin.room)  # what is above the cap and could not be relieved never grows
+    np.maximum(begin.room, 0, out=begin.room)  # what is above a cap and could not be relieved never grows
+    np.maximum(begin.site_room, 0, out=begin.site_room)
     unit = float(work.delay.mean())
     seed = int(rng.integers(1, 1 << 62))
     start, level, done, accepted = anneal(work, begin, max(0, evaluations - spent), HOT * unit, COLD * unit, seed)
@@ -91,9 +93,15 @@ def relieved(work: Work, board: Board, weight: float) -> tuple[Board, int]:
         shift(job, 1, work, base)
     base.off[waiting] = 1
     base.start[waiting] = base.room.size
-    spent = relieve(work, base, weight) if base.room.min() < 0 else 0
+    spent = relieve(work, base, weight) if overloaded(base) else 0
     np.maximum(base.room, 0, out=base.room)
+    np.maximum(base.site_room, 0, out=base.site_room)
     return base, spent
+
+
+def overloaded(board: Board) -> bool:
+    """Return whether the cluster, a node or a rack is above its cap."""
+    return bool(board.room.min() < 0 or (board.site_room.size and board.site_room.min() < 0))
 
 
 def listed(work: Work, base: Board, key: Floats, ceiling: float, pull: float) -> Board:
@@ -116,12 +124,15 @@ def key(work: Work, board: Board, kind: Kind, ceiling: float) -> Floats:
     Args:
         work: the jobs.
         board: whose starts the kind ``start`` follows.
-        kind: GPU time, energy or time, each over the job's priority; or the start on the board.
+        kind: GPU time, energy or time, each over the job's priority; the start on the board; or the latest start at
+            which it meets its deadline (Jackson 1955's earliest due date, less the run time).
         ceiling: share of the cap levels that the list may use.
     """
     if kind == "start":
         return board.start.astype(np.float64)
     jobs = np.arange(work.levels.size)
+    if kind == "due":
+        return np.asarray(np.minimum(work.due - work.slow[jobs, work.levels - 1], 2.0 * board.room.size))
     level = np.maximum(0, (ceiling * work.levels).astype(np.int64) - 1)
     size = {"gpu time": work.needs, "energy": work.draw[jobs, level], "time": np.ones_like(jobs)}[kind]
     return np.asarray(work.duration[jobs, level] * size / work.delay)
@@ -163,7 +174,7 @@ def relieve(work: Work, board: Board, weight: float) -> int:
     running = np.flatnonzero(work.running)
     done, changed = 0, 1
     price, target = np.empty(running.size), np.empty(running.size, np.int64)
-    while changed and board.room.min() < 0:
+    while changed and overloaded(board):
         done += offers(running, price, target, work, board) + running.size
         changed = take(running, np.argsort(price, kind="stable"), price, target, weight, work, board)
     return done
@@ -179,26 +190,35 @@ def offers(running: Ints, price: Floats, target: Ints, work: Work, board: Board)
         for level in range(now):
             done += 1
             saved = work.draw[job, now] - work.draw[job, level]
-            if saved > 0 and (work.own[job, level] - work.own[job, now]) / saved < price[i]:
-                price[i], target[i] = (work.own[job, level] - work.own[job, now]) / saved, level
+            added = cost_of(job, level, board.start[job], work) - cost_of(job, now, board.start[job], work)
+            if saved > 0 and added / saved < price[i]:
+                price[i], target[i] = added / saved, level
     return done
 
 
 @njit(cache=True)
 def take(running: Ints, order: Ints, price: Floats, target: Ints, weight: float, work: Work, board: Board) -> int:
     """Take offers in order while something is above the cap and they lower the cost; return how many were taken."""
-    taken = 0
+    taken, left = 0, over(board)
+    for site in range(board.site_room.shape[0]):
+        for t in range(board.site_room.shape[1]):
+            left += max(0, -board.site_room[site, t])
     for i in order:
         job = running[i]
-        now, above = board.level[job], over(board)
-        if above == 0 or price[i] == np.inf:
+        now, above, above_sites = board.level[job], over(board), over_sites(job, work, board)
+        if left == 0 or price[i] == np.inf:
             break
+        if above + above_sites == 0:
+            continue
         for level in (target[i], now):  # the second only where the first did not pay
             shift(job, 1, work, board)
             board.level[job] = level
             shift(job, -1, work, board)
-            relief = above - over(board)
-            if relief > 0 and work.own[job, level] - work.own[job, now] < weight * relief:
+            of_cluster, of_sites = above - over(board), above_sites - over_sites(job, work, board)
+            added = cost_of(job, level, board.start[job], work) - cost_of(job, now, board.start[job], work)
+            relief = of_cluster + of_sites
+            if relief > 0 and min(of_cluster, of_sites) >= 0 and added < weight * relief:
                 taken += 1
+                left -= relief
                 break
     return taken

@@ -6,35 +6,22 @@ Integers carry what is limited (milliwatts, GPUs, slots), so that sums never dri
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
 from data.schemas.cluster import Node, Snapshot
-from data.schemas.job import Job, PowerLevel
+from data.schemas.job import Job
+from tasks.problems.power_demand import GRID, Demand, Hosts, demand_of
+from tasks.problems.power_sites import Sites, allowed_w, excess_mw, site_caps, sites_of
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-GRID = 7
-"""Cap levels between the lowest and the highest cap; the cap in force is one more if it is none of them."""
-
 COLUMNS = GRID + 1
 UNLIMITED_MW = 1 << 60
 """Headroom of a cluster without a power cap."""
-
-DEFAULT_CURVE = (
-    PowerLevel(0.4, 0.725),
-    PowerLevel(0.5, 0.853),
-    PowerLevel(0.6, 0.899),
-    PowerLevel(0.7, 0.941),
-    PowerLevel(0.8, 0.965),
-    PowerLevel(0.9, 0.987),
-    PowerLevel(1.0, 1.0),
-)
-"""Cap as a fraction of the highest, and relative throughput: medians over the 68 training workloads that You et al.
-(NSDI 2023, "Zeus: Understanding and Optimizing GPU Energy Consumption of DNN Training") measured on V100 GPUs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,9 +33,12 @@ class Tables:
         cap_w: cap on each GPU, ``(jobs, columns)``.
         speed: relative to no cap, ``(jobs, columns)``.
         seconds: run time that remains, ``(jobs, columns)``.
-        duration: the same in slots, rounded up, ``(jobs, columns)``.
-        draw_mw: draw above that of its idle GPUs, ``(jobs, columns)``.
-        energy_kwh: the same over ``seconds``, ``(jobs, columns)``.
+        slow_s: the same where the curve is that of slow workloads, which deadlines count with, ``(jobs, columns)``.
+        duration: ``seconds`` in slots, rounded up, ``(jobs, columns)``.
+        draw_mw: draw above that of its idle GPUs, exceeded only as often as the snapshot's quantile allows: what
+            limits count with, ``(jobs, columns)``.
+        mean_mw: the draw that is expected, ``(jobs, columns)``.
+        energy_kwh: that over ``seconds``, ``(jobs, columns)``.
         earliest: first slot at which it may start, dependencies aside, ``(jobs,)``.
         running: 1 for jobs that run already, ``(jobs,)``.
         needs: GPUs that it takes from what is usable, ``(jobs,)``.
@@ -59,14 +49,17 @@ class Tables:
         background_w: draw of the nodes with all GPUs idle.
         level_in_force: ``(jobs,)``.
         mixed: 1 where the nodes of a job differ in their highest cap, so that its last level is "no cap", ``(jobs,)``.
+        sites: nodes and racks with a cap of their own, and what jobs draw on them.
     """
 
     levels: Ints
     cap_w: Floats
     speed: Floats
     seconds: Floats
+    slow_s: Floats
     duration: Ints
     draw_mw: Ints
+    mean_mw: Ints
     energy_kwh: Floats
     earliest: Ints
     running: Ints
@@ -77,64 +70,21 @@ class Tables:
     background_w: float
     level_in_force: Ints
     mixed: Ints
+    sites: Sites
 
 
-@dataclass(frozen=True, slots=True)
-class Hosts:
-    """What the nodes that hold a job, or that could, allow each of its GPUs."""
-
-    power_min_w: float
-    power_max_w: float
-    power_top_w: float
-    idle_w: float
-
-    @classmethod
-    def of(cls, nodes: Sequence[Node]) -> "Hosts":
-        """Return what all of ``nodes`` accept; ``power_top_w`` is what the largest of them draws without a cap."""
-        return cls(
-            power_min_w=max(node.gpu_power_min_w for node in nodes),
-            power_max_w=min(node.gpu_power_max_w for node in nodes),
-            power_top_w=max(node.gpu_power_max_w for node in nodes),
-            idle_w=min(node.gpu_idle_w for node in nodes),
-        )
-
-    def caps(self, in_force_w: float | None) -> tuple[float, ...]:
-        """Return the cap levels in whole watts, the cap in force among them exactly; the last is no cap."""
-        low, high = self.power_min_w, self.power_max_w
-        grid = {self.power_top_w}
-        if low <= high:  # else no cap suits all of them
-            inner = {float(round(cap)) for cap in np.linspace(low, high, GRID)[1:-1]}
-            grid |= {low} | {cap for cap in inner if low < cap < high}
-        return tuple(sorted(grid if in_force_w is None else grid | {in_force_w}))
+def slots_of(seconds: Floats | float, slot_s: float) -> Ints:
+    """Return run times in slots, rounded up, at least one."""
+    return np.maximum(1, np.ceil(np.asarray(seconds) / slot_s - 1e-9)).astype(np.int64)
 
 
-def relative_speed(levels: Sequence[PowerLevel], cap_w: float, gpu_power_w: float, power_max_w: float) -> float:
-    """Return a job's speed under a cap, relative to none.
-
-    Measured levels are joined by straight lines, up to 1 at the highest cap. Without any, a job is not slowed
-    while the cap is above its draw, and follows :data:`DEFAULT_CURVE` below. Under the lowest known point speed
-    falls in proportion to the cap.
-
-    Args:
-        levels: measured points of the job, in any order; may be empty.
-        cap_w: cap on each GPU.
-        gpu_power_w: draw of each GPU without a cap.
-        power_max_w: highest cap of these GPUs.
-    """
-    if levels:
-        points = sorted((level.cap_w, level.speed) for level in levels)
-        if points[-1][0] < power_max_w:
-            points.append((power_max_w, 1.0))
-    elif cap_w >= gpu_power_w:
-        return 1.0
-    else:
-        points = [(level.cap_w * power_max_w, level.speed) for level in DEFAULT_CURVE]
-    if cap_w <= points[0][0]:
-        return points[0][1] * cap_w / points[0][0]
-    for (left_w, left), (right_w, right) in pairwise(points):
-        if cap_w <= right_w:
-            return left + (right - left) * (cap_w - left_w) / (right_w - left_w)
-    return points[-1][1]
+def _within_share(demand: Demand, job: Job, share_w: float, slot_s: float) -> Demand:
+    """Return the levels of a job without nodes that are above ``share_w`` no further than its level in force."""
+    over = [
+        excess_mw(job.gpus, high, share_w) * int(slots_of(job.remaining_s / speed, slot_s))
+        for high, speed in zip(demand.high_w, demand.speed, strict=True)
+    ]
+    return demand.keep([k for k, excess in enumerate(over) if excess <= over[demand.in_force]])
 
 
 def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
@@ -155,36 +105,43 @@ def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
     models = sorted({node.gpu_model for node in snapshot.nodes})
     hosts_of_model = {model: Hosts.of([n for n in snapshot.nodes if n.gpu_model == model]) for model in models}
     all_hosts = Hosts.of(snapshot.nodes)
+    capped = site_caps(snapshot)
+    allowed_of = allowed_w(snapshot, capped)
+    share_of: dict[str | None, float] = {
+        model: min(
+            (allowed_of[n.id] for n in snapshot.nodes if n.state == "up" and model in (None, n.gpu_model)),
+            default=math.inf,
+        )
+        for model in (None, *models)
+    }
 
-    shape = (len(jobs), COLUMNS)
-    levels, level_in_force = np.ones(len(jobs), np.int64), np.zeros(len(jobs), np.int64)
-    cap_w, speed = np.zeros(shape), np.ones(shape)
-    gpu_draw_w = np.zeros(shape)
+    demands: list[Demand] = []
     pool, needs = np.zeros(len(jobs), np.int64), np.zeros(len(jobs), np.int64)
-    idle_w, mixed = np.zeros(len(jobs)), np.zeros(len(jobs), np.int64)
+    idle_w, share_w = np.zeros(len(jobs)), np.full(len(jobs), math.inf)
     for j, job in enumerate(jobs):
         homes = [nodes[worker.node] for worker in job.placement if worker.node in nodes]
         model = homes[0].gpu_model if homes else job.gpu_model
         known = model in hosts_of_model
         hosts = Hosts.of(homes) if homes else hosts_of_model[model] if model is not None and known else all_hosts
-        caps = hosts.caps(job.gpu_power_cap_w)
-        power_w = forecast_w.get(job.id, job.gpu_power_w if job.gpu_power_w is not None else hosts.power_top_w)
-        levels[j] = len(caps)
-        level_in_force[j] = len(caps) - 1 if job.gpu_power_cap_w is None else caps.index(job.gpu_power_cap_w)
-        for k in range(COLUMNS):
-            cap = caps[min(k, len(caps) - 1)]
-            cap_w[j, k] = cap
-            gpu_draw_w[j, k] = min(power_w, cap)
-            speed[j, k] = relative_speed(job.power_levels, cap, power_w, hosts.power_top_w)
+        allowed = min(allowed_of[node.id] for node in homes) if homes else share_of.get(model, math.inf)
+        demand = demand_of(job, hosts, model, forecast_w.get(job.id), allowed)
+        if not homes and math.isfinite(allowed):
+            share_w[j] = allowed
+            demand = _within_share(demand, job, allowed, limits.slot_s)
+        demands.append(demand)
         idle_w[j] = hosts.idle_w
-        mixed[j] = hosts.power_max_w < hosts.power_top_w
         # a model that no node has: its jobs can never be held, so they ask for the whole cluster and one more
         pool[j] = models.index(model) if model is not None and known else len(models)
         needs[j] = _needs(job, nodes) if model is None or known else sum(node.gpus for node in snapshot.nodes) + 1
 
+    columns = max([COLUMNS, *(len(demand.caps_w) for demand in demands)])
+    speed = _padded([demand.speed for demand in demands], columns)
+    high_w = _padded([demand.high_w for demand in demands], columns)
     gpus = np.array([job.gpus for job in jobs], dtype=np.float64).reshape(-1, 1)
-    seconds = np.array([job.remaining_s for job in jobs]).reshape(-1, 1) / speed
-    net_w = np.maximum(gpus * (gpu_draw_w - idle_w[:, None]), 0.0)
+    remaining_s = np.array([job.remaining_s for job in jobs]).reshape(-1, 1)
+    seconds = remaining_s / speed
+    net_w = np.maximum(gpus * (_padded([demand.draw_w for demand in demands], columns) - idle_w[:, None]), 0.0)
+    high_net_w = np.maximum(gpus * (high_w - idle_w[:, None]), 0.0)
     powered = [node for node in snapshot.nodes if node.state != "down"]
     background_w = math.fsum(node.base_power_w + node.gpus * node.gpu_idle_w for node in powered)
     limit_w = limits.power_cap_w
@@ -193,12 +150,14 @@ def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
     held = np.bincount(pool, weights=needs * running, minlength=len(models) + 1).astype(np.int64)
     held[-1] = held.sum()  # running jobs never hold more than what is usable, whatever the snapshot says
     return Tables(
-        levels=levels,
-        cap_w=cap_w,
+        levels=np.array([len(demand.caps_w) for demand in demands], dtype=np.int64),
+        cap_w=_padded([demand.caps_w for demand in demands], columns),
         speed=speed,
         seconds=seconds,
-        duration=np.maximum(1, np.ceil(seconds / limits.slot_s - 1e-9)).astype(np.int64),
-        draw_mw=np.ceil(1e3 * net_w - 1e-6).astype(np.int64),
+        slow_s=remaining_s / _padded([demand.slow for demand in demands], columns),
+        duration=slots_of(seconds, limits.slot_s),
+        draw_mw=_milliwatts(high_net_w),
+        mean_mw=_milliwatts(net_w),
         energy_kwh=net_w / 1e3 * seconds / 3600,
         earliest=np.array([0 if job.state == "running" or job.placement else 1 for job in jobs], dtype=np.int64),
         running=running,
@@ -207,9 +166,19 @@ def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
         limit=np.append(np.maximum(_usable(snapshot, models), held), headroom_mw),
         edges=_edges(jobs),
         background_w=background_w,
-        level_in_force=level_in_force,
-        mixed=mixed,
+        level_in_force=np.array([demand.in_force for demand in demands], dtype=np.int64),
+        mixed=np.array([demand.mixed for demand in demands], dtype=np.int64),
+        sites=sites_of(snapshot, capped, high_w, share_w),
     )
+
+
+def _padded(rows: Sequence[tuple[float, ...]], columns: int) -> Floats:
+    """Return rows that repeat their last value, ``(rows, columns)``."""
+    return np.array([(*row, *(row[-1],) * (columns - len(row))) for row in rows], np.float64).reshape(-1, columns)
+
+
+def _milliwatts(watts: Floats) -> Ints:
+    return np.ceil(1e3 * watts - 1e-6).astype(np.int64)
 
 
 def _needs(job: Job, nodes: Mapping[str, Node]) -> int:

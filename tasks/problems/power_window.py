@@ -6,7 +6,22 @@ import numpy as np
 from numba import njit
 
 from tasks.problems.moves import fusion_window
-from tasks.problems.power_board import Board, Floats, Ints, Work, copied, first_fit, lower_end, over, shift, upper_end
+from tasks.problems.power_board import (
+    Board,
+    Floats,
+    Ints,
+    Work,
+    copied,
+    cost_of,
+    extra,
+    extras,
+    first_fit,
+    lower_end,
+    over,
+    over_sites,
+    shift,
+    upper_end,
+)
 from tasks.problems.protocol import Window
 
 WANTS_PER_SPIN = 4
@@ -37,16 +52,17 @@ def changed(draft: Draft, change: Change, work: Work, weight: float) -> Draft | 
     if (change.start, change.level) == (at, now):
         return None
     board = copied(board)
-    above = over(board)
+    above = over(board) + over_sites(job, work, board)
     if not moved(job, change.start, change.level, work, board):
         return None
     added = work.own[job, change.level] - work.own[job, now] + work.delay[job] * (change.start - at)
-    return Draft(board, draft.cost + float(added) + weight * (over(board) - above))
+    added += extra(job, change.level, change.start, work) - extra(job, now, at, work)
+    return Draft(board, draft.cost + float(added) + weight * (over(board) + over_sites(job, work, board) - above))
 
 
 @njit(cache=True)
 def moved(job: int, start: int, level: int, work: Work, board: Board) -> bool:
-    """Move ``job`` and return whether that keeps every limit and gets no further above the cap; changes the board."""
+    """Move ``job`` and return whether that keeps every limit and gets no further above a cap; changes the board."""
     slots, total = board.room.size, board.free.shape[0] - 1
     end = start + work.duration[job, level]
     upper = upper_end(job, work, board)
@@ -56,11 +72,11 @@ def moved(job: int, start: int, level: int, work: Work, board: Board) -> bool:
         return False
     if not work.running[job] and start < lower_end(job, work, board):
         return False
-    above = over(board)
+    above, above_sites = over(board), over_sites(job, work, board)
     shift(job, 1, work, board)
     board.start[job], board.level[job] = start, level
     shift(job, -1, work, board)
-    if over(board) > above:
+    if over(board) > above or over_sites(job, work, board) > above_sites:
         return False
     for t in range(start, min(slots, end)):
         if board.free[total, t] < 0 or board.free[work.pool[job], t] < 0:
@@ -101,7 +117,11 @@ def promising(board: Board, work: Work, size: int, rng: np.random.Generator) -> 
         return []
     index = np.arange(jobs)
     floor = work.own.min(axis=1) + work.delay * np.where(work.running == 1, 0, work.earliest)
-    potential = np.maximum(work.own[index, board.level] + work.delay * board.start - floor, 0.0)
+    now = work.own[index, board.level] + work.delay * board.start
+    if work.tariff.size or np.isfinite(work.due).any():
+        floor += (work.kwh * work.run).min(axis=1) * (np.diff(work.tariff).min() if work.tariff.size else 0.0)
+        now += extras(work, board.start, board.level)
+    potential = np.maximum(now - floor, 0.0)
     hopeful = int(np.count_nonzero(potential > 1e-9))
     looked_at = min(hopeful, WANTS_PER_SPIN * size)
     if not looked_at:
@@ -141,7 +161,7 @@ def pairs(wanting: Ints, seed: int, work: Work, board: Board) -> tuple[Ints, Flo
     state = seed
     for i, job in enumerate(wanting):
         at, now = board.start[job], board.level[job]
-        cost = work.own[job, now] + work.delay[job] * at
+        cost = cost_of(job, now, at, work)
         lower = 0 if work.running[job] else lower_end(job, work, board)
         upper = upper_end(job, work, board)
         for option in range(options):
@@ -153,11 +173,13 @@ def pairs(wanting: Ints, seed: int, work: Work, board: Board) -> tuple[Ints, Flo
                 level = min(now + 1 + option, work.levels[job] - 1)
             elif option == 1:
                 start = lower
+            elif option == 2 and work.tariff.size:
+                start = lower + (state >> 33) % max(1, slots - lower)  # waiting may pay
             elif option == 2 and at > lower:
                 start = at - 1
             elif at > lower:
                 start = lower + (state >> 33) % (at - lower)
-            gain = cost - work.own[job, level] - work.delay[job] * start
+            gain = cost - work.own[job, level] - work.delay[job] * start - extra(job, level, start, work)
             end = start + work.duration[job, level]
             if gain <= 1e-9 or start < lower or (upper < slots and end > upper):
                 continue
@@ -172,16 +194,39 @@ def pairs(wanting: Ints, seed: int, work: Work, board: Board) -> tuple[Ints, Flo
 
 
 @njit(cache=True)
+def makes_site_room(
+    job: int, low: int, now: int, want: int, level: int, first: int, last: int, work: Work, board: Board
+) -> bool:
+    """Return whether ``job`` at level ``low`` (-1: gone) lets ``want`` in on every node and rack in ``first..last``."""
+    for e in range(work.site_first[want], work.site_first[want + 1]):
+        short = 0
+        for t in range(first, last + 1):
+            short = max(short, work.site_draw[e, level] - board.site_room[work.site[e], t])
+        if short <= 0:
+            continue
+        saved = 0
+        for other in range(work.site_first[job], work.site_first[job + 1]):
+            if work.site[other] == work.site[e]:
+                saved = work.site_draw[other, now] - (work.site_draw[other, low] if low >= 0 else 0)
+        if saved < short:
+            return False
+    return True
+
+
+@njit(cache=True)
 def cheapest_room(want: int, start: int, level: int, work: Work, board: Board) -> tuple[Ints, float]:
     """Return the cheapest change of another job that lets ``want``, which is off the board, in; and what it costs."""
     slots, total = board.room.size, board.free.shape[0] - 1
-    first, last, power, gpus = slots, -1, 0, 0
+    first, last, power, gpus, crowded = slots, -1, 0, 0, False
     for t in range(start, min(slots, start + work.duration[want, level])):
         short = work.draw[want, level] - board.room[t]
         missing = work.needs[want] - min(board.free[total, t], board.free[work.pool[want], t])
-        if short > 0 or missing > 0:
+        tight = False
+        for e in range(work.site_first[want], work.site_first[want + 1]):
+            tight = tight or work.site_draw[e, level] > board.site_room[work.site[e], t]
+        if short > 0 or missing > 0 or tight:
             first, last = min(first, t), t
-            power, gpus = max(power, short), max(gpus, missing)
+            power, gpus, crowded = max(power, short), max(gpus, missing), crowded or tight
     change = np.empty(3, np.int64)
     change[0] = -1
     if last < 0:
@@ -194,15 +239,20 @@ def cheapest_room(want: int, start: int, level: int, work: Work, board: Board) -
         if gpus <= 0:
             for lower in range(now):
                 price = work.own[job, lower] - work.own[job, now]
-                if work.draw[job, now] - work.draw[job, lower] >= power and price < best:
+                price += extra(job, lower, at, work) - extra(job, now, at, work)
+                if work.draw[job, now] - work.draw[job, lower] < power or price >= best:
+                    continue
+                if not crowded or makes_site_room(job, lower, now, want, level, first, last, work, board):
                     best = price
                     change[0], change[1], change[2] = job, at, lower
         frees = work.draw[job, now] >= power and work.needs[job] >= gpus
-        if frees and not work.running[job] and work.delay[job] * (last + 1 - at) < best:
+        frees = frees and not work.running[job] and work.delay[job] * (last + 1 - at) < best + extra(job, now, at, work)
+        if frees and (not crowded or makes_site_room(job, -1, now, want, level, first, last, work, board)):
             later = first_fit(job, now, last + 1, slots - 1, work, board)
             if later < 0:
                 later = slots
-            if work.delay[job] * (later - at) < best:
-                best = work.delay[job] * (later - at)
+            price = work.delay[job] * (later - at) + extra(job, now, later, work) - extra(job, now, at, work)
+            if price < best:
+                best = price
                 change[0], change[1], change[2] = job, later, now
     return change, best

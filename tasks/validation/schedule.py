@@ -72,6 +72,28 @@ def check_power_cap(before: Timetable, after: Timetable, cap_w: float | None) ->
     return judged("power cap", wrong, f"{kwh:.6g} kWh above {cap_w:.6g} W, {kwh_before:.6g} kWh in force")
 
 
+def check_site_caps(before: Timetable, after: Timetable) -> Check:
+    """Check that nodes and racks stay under their power caps, and jobs without GPUs under their share of them.
+
+    Where the schedule in force is above them already, the plan's may be, but not by more energy.
+    """
+    was, now = before.above_sites_mw(), after.above_sites_mw()
+    excess, excess_before = after.excess_mw(), before.excess_mw()
+    wrong = []
+    if sum(now) + excess > sum(was) + excess_before:
+        for site, old, new in zip(after.sites, was, now, strict=True):
+            if new > old:
+                kwh, kwh_before = (each * after.slot_s * _KWH_PER_MW_S for each in (new, old))
+                expected = f"at most {kwh_before:.6g} kWh above {site.cap_w:.6g} W, as in force"
+                wrong.append(f"{site.name}: expected {expected}, found {kwh:.6g} kWh")
+        if excess > excess_before:
+            kwh, kwh_before = (each * after.slot_s * _KWH_PER_MW_S for each in (excess, excess_before))
+            expected = f"at most {kwh_before:.6g} kWh above their share, as in force"
+            wrong.append(f"jobs without GPUs: expected {expected}, found {kwh:.6g} kWh")
+    over = sum(1 for each in now if each)
+    return judged("node and rack caps", wrong, f"{len(now)} node(s) and rack(s) with a cap, {over} above it")
+
+
 def check_cap_range(before: Snapshot, after: Snapshot) -> Check:
     """Check that the nodes accept the power cap of every job.
 

@@ -5,13 +5,15 @@ Time is cut into ``limits.horizon_slots`` slots of ``limits.slot_s`` seconds; a 
 - *Hosts* of a job: the nodes that it holds; without any, all nodes of its GPU model, or all nodes where it names none.
   Their *top* is the largest ``gpu_power_max_w``, their *idle* the smallest ``gpu_idle_w``.
 - *Cap*: ``gpu_power_cap_w``, or else the top. *Full draw* of a GPU: ``gpu_power_w``, or else the top. *Draw*: the
-  smaller of cap and full draw.
+  smaller of cap and full draw. *High draw*: the smaller of the cap and the larger of full draw and
+  ``gpu_power_high_w``; what limits count with.
 - *Speed* under the cap: on straight lines through the job's ``power_levels``, with speed 1 at the top if they end below
-  it. Without levels it is 1 while the cap is not below the full draw, else on straight lines through
-  :data:`DEFAULT_CURVE`, whose caps are shares of the top. Below the first point it falls in proportion to the cap;
-  above the last it is that of the last.
-- *Run time*: ``remaining_s / speed``; *duration*: that in slots, rounded up, at least 1.
-- *Draw above idle*: ``GPUs * (draw - idle)``, at least 0, in whole milliwatts, rounded up.
+  it. Without levels it is 1 while the cap is not below the full draw, else on straight lines through the GPU model's
+  median curve of :mod:`tasks.validation.speed`, whose caps are shares of the top. Below the first point it falls in
+  proportion to the cap; above the last it is that of the last. *Slow speed*: the same on the model's slow curve.
+- *Run time*: ``remaining_s / speed``; *duration*: that in slots, rounded up, at least 1. *Slow run time*:
+  ``remaining_s / slow speed``; a job is late if it has not ended by its deadline with that.
+- *Draw above idle*: ``GPUs * (draw - idle)``, at least 0, in whole milliwatts, rounded up; the high draw likewise.
 - *Background*: base power and idle draw of all GPUs of every node that is not down.
 - *Headroom*: power cap less background, in whole milliwatts, rounded down.
 - *Room*: usable GPUs of the open nodes, of each model and in sum, or what running jobs hold of it if that is more. A
@@ -30,19 +32,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from data.schemas.cluster import Node, Snapshot
+from data.schemas.cluster import Limits, Node, Snapshot
 from data.schemas.job import Job
 from data.schemas.plan import AssumedPower
+from tasks.validation.sites import Site, excess_mw, shares, sites
+from tasks.validation.speed import speed
 
 Ints = npt.NDArray[np.int64]
-
-DEFAULT_CURVE = ((0.4, 0.725), (0.5, 0.853), (0.6, 0.899), (0.7, 0.941), (0.8, 0.965), (0.9, 0.987), (1.0, 1.0))
-"""Cap as a share of the top, and speed: medians of the measurements of You et al. (NSDI 2023, "Zeus")."""
 
 ROUNDING = 1e-9
 """Slots by which a time may exceed a slot's beginning and still count as it."""
@@ -61,7 +61,11 @@ class Run:
         start: slot of its start in force.
         duration: slots.
         seconds: run time.
+        slow_s: slow run time.
         draw_mw: draw above idle.
+        high_mw: high draw above idle.
+        site_mw: what it takes of each site, ``(sites,)``.
+        excess_mw: what its GPUs draw above their share while it has none.
         room: GPUs that it takes room for.
         model: the GPU model that it takes room on; None for any.
     """
@@ -71,7 +75,11 @@ class Run:
     start: int
     duration: int
     seconds: float
+    slow_s: float
     draw_mw: int
+    high_mw: int
+    site_mw: tuple[int, ...]
+    excess_mw: int
     room: int
     model: str | None
 
@@ -87,6 +95,8 @@ class Timetable:
         background_w: draw without jobs.
         headroom_mw: what jobs may draw; None without a power cap.
         room: GPUs for each model, and under None for all of them.
+        sites: nodes and racks with a cap of their own.
+        limits: of the snapshot.
     """
 
     runs: tuple[Run, ...]
@@ -95,10 +105,16 @@ class Timetable:
     background_w: float
     headroom_mw: int | None
     room: Mapping[str | None, int]
+    sites: tuple[Site, ...]
+    limits: Limits
 
     def drawn_mw(self) -> Ints:
         """Return what jobs draw above idle in each slot, ``(slots,)``, with the starts in force."""
         return self._summed((run.start, run.duration, run.draw_mw) for run in self.runs)
+
+    def high_mw(self) -> Ints:
+        """Return the sum of what jobs draw at the limits' quantile above idle, ``(slots,)``."""
+        return self._summed((run.start, run.duration, run.high_mw) for run in self.runs)
 
     def taken(self, model: str | None) -> Ints:
         """Return the GPUs of ``model`` (None: of all) that are taken in each slot, ``(slots,)``, as planned."""
@@ -110,7 +126,28 @@ class Timetable:
         """Return how far each slot is above the power cap, ``(slots,)``."""
         if self.headroom_mw is None:
             return np.zeros(self.slots, np.int64)
-        return np.maximum(0, self.drawn_mw() - self.headroom_mw)
+        return np.maximum(0, self.high_mw() - self.headroom_mw)
+
+    def above_sites_mw(self) -> tuple[int, ...]:
+        """Return how far each site is above its cap, summed over slots."""
+        over = []
+        for index, site in enumerate(self.sites):
+            drawn = self._summed((run.start, run.duration, run.site_mw[index]) for run in self.runs)
+            over.append(int(np.maximum(0, drawn - site.room_mw).sum()))
+        return tuple(over)
+
+    def excess_mw(self) -> int:
+        """Return what jobs without GPUs draw above their share, summed over the slots of their whole runs."""
+        return sum(run.excess_mw * run.duration for run in self.runs)
+
+    def missed(self) -> tuple[str, ...]:
+        """Return the jobs that are late."""
+        return tuple(
+            run.job.id
+            for run in self.runs
+            if run.job.deadline_s is not None
+            and run.start + run.slow_s / self.slot_s > run.job.deadline_s / self.slot_s + ROUNDING
+        )
 
     def _summed(self, runs: Iterable[tuple[int, int, int]]) -> Ints:
         steps = np.zeros(self.slots + 1, np.int64)
@@ -122,11 +159,15 @@ class Timetable:
 
 def with_assumed_power(snapshot: Snapshot, assumed: Sequence[AssumedPower]) -> Snapshot:
     """Return the snapshot with the draws that a plan assumed, where it knows none."""
-    draws = {entry.job: entry.gpu_power_w for entry in assumed}
-    jobs = (
-        replace(job, gpu_power_w=draws[job.id]) if job.gpu_power_w is None and job.id in draws else job
-        for job in snapshot.jobs
-    )
+    draws = {entry.job: entry for entry in assumed}
+    jobs = []
+    for job in snapshot.jobs:
+        entry = draws.get(job.id)
+        if job.gpu_power_w is None and entry is not None:
+            high_w = entry.gpu_power_high_w if job.gpu_power_high_w is None else job.gpu_power_high_w
+            jobs.append(replace(job, gpu_power_w=entry.gpu_power_w, gpu_power_high_w=high_w))
+        else:
+            jobs.append(job)
     return replace(snapshot, jobs=tuple(jobs))
 
 
@@ -138,7 +179,9 @@ def timetable(snapshot: Snapshot) -> Timetable:
     for node in snapshot.nodes:
         of_model.setdefault(node.gpu_model, []).append(node)
     hosts = {model: _hosts(members) for model, members in of_model.items() if members}
-    runs = tuple(_run(job, snapshot, nodes, hosts) for job in snapshot.jobs)
+    capped = sites(snapshot)
+    share = shares(snapshot, capped)
+    runs = tuple(_run(job, snapshot, nodes, hosts, capped, share) for job in snapshot.jobs)
     room = _room(snapshot, runs)
     background_w = math.fsum(
         node.base_power_w + node.gpus * node.gpu_idle_w for node in snapshot.nodes if node.state != "down"
@@ -151,6 +194,8 @@ def timetable(snapshot: Snapshot) -> Timetable:
         background_w=background_w,
         headroom_mw=None if cap_w is None else math.floor(1e3 * (cap_w - background_w)),
         room=room,
+        sites=capped,
+        limits=limits,
     )
 
 
@@ -178,42 +223,47 @@ def _hosts(nodes: Sequence[Node]) -> _Hosts:
     return _Hosts(max(node.gpu_power_max_w for node in nodes), min(node.gpu_idle_w for node in nodes))
 
 
-def _run(job: Job, snapshot: Snapshot, nodes: Mapping[str, Node], hosts_of: Mapping[str | None, _Hosts]) -> Run:
+def _run(
+    job: Job,
+    snapshot: Snapshot,
+    nodes: Mapping[str, Node],
+    hosts_of: Mapping[str | None, _Hosts],
+    capped: Sequence[Site],
+    share: Mapping[str | None, float],
+) -> Run:
     limits = snapshot.limits
     held = [nodes[worker.node] for worker in job.placement]
     model = held[0].gpu_model if held else job.gpu_model
     hosts = _hosts(held) if held else hosts_of[model]
     cap_w = hosts.top_w if job.gpu_power_cap_w is None else job.gpu_power_cap_w
     full_w = hosts.top_w if job.gpu_power_w is None else job.gpu_power_w
-    seconds = job.remaining_s / _speed(job, cap_w, full_w, hosts.top_w)
-    draw_w = max(0.0, job.gpus * (min(full_w, cap_w) - hosts.idle_w))
+    high_w = min(cap_w, max(full_w, job.gpu_power_high_w or 0.0))
+    seconds, slow_s = (
+        job.remaining_s / speed(job, model, cap_w, full_w, hosts.top_w, slow=slow) for slow in (False, True)
+    )
+    draw_mw, high_mw = (
+        math.ceil(1e3 * max(0.0, job.gpus * (watts - hosts.idle_w)) - 1e-6) for watts in (min(full_w, cap_w), high_w)
+    )
     if job.state == "running":
         planned = 0
         room = sum(len(worker.gpus) for worker, node in zip(job.placement, held, strict=True) if node.state == "up")
     else:
         wanted = limits.horizon_slots if job.planned_start_s is None else job.planned_start_s / limits.slot_s
         planned, room = min(limits.horizon_slots, math.ceil(wanted - ROUNDING)), job.gpus
-    duration = max(1, math.ceil(min(seconds / limits.slot_s, FOREVER) - ROUNDING))
-    draw_mw = math.ceil(1e3 * draw_w - 1e-6)
-    return Run(job, planned, planned, duration, seconds, draw_mw, room, model)
-
-
-def _speed(job: Job, cap_w: float, full_w: float, top_w: float) -> float:
-    if job.power_levels:
-        points = [(level.cap_w, level.speed) for level in job.power_levels]
-        if points[-1][0] < top_w:
-            points.append((top_w, 1.0))
-    elif cap_w >= full_w:
-        return 1.0
-    else:
-        points = [(share * top_w, speed) for share, speed in DEFAULT_CURVE]
-    first_w, first = points[0]
-    if cap_w <= first_w:
-        return first * cap_w / first_w
-    for (left_w, left), (right_w, right) in pairwise(points):
-        if cap_w <= right_w:
-            return left + (right - left) * (cap_w - left_w) / (right_w - left_w)
-    return points[-1][1]
+    return Run(
+        job=job,
+        planned=planned,
+        start=planned,
+        duration=max(1, math.ceil(min(seconds / limits.slot_s, FOREVER) - ROUNDING)),
+        seconds=seconds,
+        slow_s=slow_s,
+        draw_mw=draw_mw,
+        high_mw=high_mw,
+        site_mw=tuple(site.drawn_mw(job, high_w) for site in capped),
+        excess_mw=excess_mw(job, high_w, share.get(model, math.inf)),
+        room=room,
+        model=model,
+    )
 
 
 def _room(snapshot: Snapshot, runs: Sequence[Run]) -> dict[str | None, int]:

@@ -7,8 +7,8 @@ from ortools.sat.python import cp_model
 
 from qiskit_solvers.errors import SolverFailed
 from tasks.problems.power import Power, Schedule
-from tasks.problems.power_board import Floats, Ints, laid_out, put_off
-from tasks.problems.power_search import topological
+from tasks.problems.power_board import Floats, Ints, Work, cost_of, laid_out, put_off
+from tasks.problems.power_search import overloaded, topological
 from tasks.problems.power_tables import UNLIMITED_MW
 
 SCALE = 1_000_000
@@ -49,6 +49,7 @@ def cp_sat(
         SolverFailed: it found no schedule that is never above the cap.
     """
     model, work, slots = cp_model.CpModel(), problem.work, problem.slots
+    timed = np.isfinite(work.due) | bool(work.tariff.size)
     starts, ends, levels = [], [], []
     intervals: list[cp_model.IntervalVar] = []
     powers: list[cp_model.IntVar] = []
@@ -66,8 +67,11 @@ def cp_sat(
         model.add(power == sum(int(work.draw[j, k]) * chosen[k] for k in range(len(chosen))))
         intervals.append(model.new_interval_var(start, size, end, f"run {j}"))
         powers.append(power)
-        objective.append(round(float(work.delay[j]) * SCALE) * start)
-        objective.extend(round(float(work.own[j, k]) * SCALE) * chosen[k] for k in range(len(chosen)))
+        if timed[j]:
+            objective.append(_looked_up(model, work, j, start, chosen, slots))
+        else:
+            objective.append(round(float(work.delay[j]) * SCALE) * start)
+            objective.extend(round(float(work.own[j, k]) * SCALE) * chosen[k] for k in range(len(chosen)))
         starts.append(start)
         ends.append(end)
         levels.append(chosen)
@@ -83,6 +87,17 @@ def cp_sat(
     for row in range(len(usable)):
         members = [j for j in range(len(intervals)) if row in (len(usable) - 1, work.pool[j])]
         model.add_cumulative([intervals[j] for j in members], [int(work.needs[j]) for j in members], usable[row])
+    for site, room_mw in enumerate(work.site_room.tolist()):
+        here, drawn = [], []
+        for j in work.site_jobs[work.site_jobs_first[site] : work.site_jobs_first[site + 1]].tolist():
+            entries = range(int(work.site_first[j]), int(work.site_first[j + 1]))
+            table = work.site_draw[next(e for e in entries if work.site[e] == site)].tolist()
+            power = model.new_int_var(min(table), max(table), f"power {j} at {site}")
+            model.add(power == sum(table[k] * levels[j][k] for k in range(len(levels[j]))))
+            here.append(intervals[j])
+            drawn.append(power)
+        if here:
+            model.add_cumulative(here, drawn, room_mw)
     model.minimize(sum(objective))
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = seconds
@@ -100,6 +115,19 @@ def cp_sat(
         solver.best_objective_bound / SCALE - rounding,
         status == cp_model.OPTIMAL,
     )
+
+
+def _looked_up(
+    model: cp_model.CpModel, work: Work, job: int, start: cp_model.IntVar, chosen: list[cp_model.IntVar], slots: int
+) -> cp_model.IntVar:
+    """Return a variable that is the cost of a job whose lateness or energy makes it no straight line in its start."""
+    starts = np.arange(slots + 1)
+    costs = [round(SCALE * cost_of(job, level, int(at), work)) for level in range(len(chosen)) for at in starts]
+    index = model.new_int_var(0, len(costs) - 1, f"cost index {job}")
+    model.add(index == start + (slots + 1) * sum(k * chosen[k] for k in range(len(chosen))))
+    cost = model.new_int_var(min(costs), max(costs), f"cost {job}")
+    model.add_element(index, costs, cost)
+    return cost
 
 
 def uniform_cap(problem: Power) -> Schedule:
@@ -144,7 +172,7 @@ def _filled(problem: Power, level: Ints, key: Floats) -> Schedule | None:
     start = np.zeros(level.size, np.int64)
     start[waiting] = problem.slots
     board = laid_out(work, tables.limit, problem.slots, start, level)
-    if board.room.min() < 0:
+    if overloaded(board):
         return None
     board.off[waiting] = 1
     put_off(topological(work, waiting, key), np.zeros(level.size, np.int64), work, board)

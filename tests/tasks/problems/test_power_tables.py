@@ -5,7 +5,8 @@ import pytest
 
 from data.schemas.cluster import Limits, Node, Snapshot
 from data.schemas.job import Job, PowerLevel, Worker
-from tasks.problems.power_tables import GRID, Tables, relative_speed, tabulate
+from tasks.problems.power_demand import GRID, relative_speed
+from tasks.problems.power_tables import Tables, tabulate
 
 MEASURED = (PowerLevel(150.0, 0.6), PowerLevel(200.0, 0.9), PowerLevel(250.0, 1.0))
 
