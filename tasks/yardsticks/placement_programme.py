@@ -1,6 +1,8 @@
 """What is placement as an integer programme? The noun's exact cost over columns and rows, for any exact solver.
 
-Workers of a job are alike, so the columns count them by node; what a gang holds in a domain, and what a domain has
+Workers of a job are alike, so the columns count them by node while they stay at home. Whoever comes is counted by class
+of nodes (open, of one domain, rack and model), and by size on each node, since equal newcomers are alike there; so that
+there are few columns. What a gang holds in a domain, and what a domain has
 free, is chosen from a list of values (one column each), which makes squares and shares linear and the relaxation as
 tight as one term at a time allows. Every placement has values of the columns whose objective is its cost
 (:func:`tasks.yardsticks.placement_values.values_of`), and the cheapest values are those of the cheapest placement.
@@ -15,7 +17,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from tasks.problems.placement import Placement
-from tasks.problems.placement_kernel import stranded
+from tasks.problems.placement_kernel import Ints, stranded
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +34,8 @@ class Programme:
     Args:
         names: what each column says, ``(columns,)``:
 
-            - ``stay job node``: workers that stay at home there; ``come job node``: workers that come there;
+            - ``stay job node``: workers that stay at home there; ``come job class``: workers that come to such nodes;
+              ``fill size node``: workers of so many GPUs that come there;
             - ``moved job``, ``placed job``, ``model job model``: whether; the last of waiting jobs without a model;
             - ``slice gang domain gpus total``: whether the gang, holding ``total``, holds ``gpus`` there;
             - ``total gang total``: whether a gang with waiting jobs holds so many;
@@ -44,6 +47,7 @@ class Programme:
         cost: ``(columns,)``.
         upper: ``(columns,)``.
         rows: ``(rows, columns)``.
+        node_class: of each node, ``(nodes,)``.
         low: ``(rows,)``.
         high: ``(rows,)``.
     """
@@ -55,6 +59,7 @@ class Programme:
     rows: csr_array
     low: Floats
     high: Floats
+    node_class: Ints
 
 
 def programme_of(problem: Placement) -> Programme:
@@ -74,6 +79,7 @@ def programme_of(problem: Placement) -> Programme:
         rows,
         np.array(sheet.low, np.float64),
         np.array(sheet.high, np.float64),
+        sheet.node_class,
     )
 
 
@@ -91,10 +97,26 @@ class _Sheet:
         self.values: list[float] = []
         self.low: list[float] = []
         self.high: list[float] = []
-        # where workers of a job may stand, (node, column), and where those that may not move do stand, (node, count)
-        self.counts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        alike = np.stack([self.room.domain, self.room.rack, self.room.model, self.room.open], axis=1)
+        _, first, number = np.unique(alike, axis=0, return_index=True, return_inverse=True)
+        self.node_class: Ints = number.ravel().astype(np.int64)
+        self.one_of: list[int] = first.tolist()  # a node of each class
+        # where workers of a job may stand: (node, column) at home, (a node of the class, column) elsewhere, and
+        # (node, count) where those that may not move do stand
+        self.stays: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self.comes: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self.fixed: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self.size = self.crew.size[self.crew.job_first[:-1]].tolist() if self.crew.job_gang.size else []
+
+    def counts(self, job: int) -> list[tuple[int, int]]:
+        """Return the columns that count workers of ``job``, each with a node of where they stand."""
+        return self.stays[job] + self.comes[job]
+
+    def rooms(self, job: int, nodes: Ints) -> dict[int, int]:
+        """Return the workers of ``job`` that ``nodes``, were they free, could hold: by class."""
+        workers = int(self.crew.job_first[job + 1] - self.crew.job_first[job])
+        held = np.bincount(self.node_class[nodes], self.room.capacity[nodes] // self.size[job])
+        return {int(number): min(workers, int(held[number])) for number in np.flatnonzero(held)}
 
     def column(self, *name: str | int, cost: float = 0.0, upper: float = 1.0) -> int:
         self.names.append(name)
@@ -128,34 +150,32 @@ def _jobs(sheet: _Sheet) -> None:
             sheet.fixed[job] = sorted(homes.items())
             continue
         alike = room.model == crew.model[first] if crew.model[first] != -1 else np.ones(room.model.size, np.bool_)
-        fits = np.flatnonzero((room.open == 1) & alike & (room.capacity >= size)).tolist()
+        fits = np.flatnonzero((room.open == 1) & alike & (room.capacity >= size))
         if not running:
-            _waiting(sheet, job, fits if crew.movable[first] and crew.job_ready[job] else [])
+            _waiting(sheet, job, fits if crew.movable[first] and crew.job_ready[job] else fits[:0])
             continue
         moved = sheet.column("moved", job, cost=float(crew.job_restart[job]))
         terms = []
         for node, there in sorted(homes.items()):
             stay = sheet.column("stay", job, node, upper=there)
             sheet.row([(stay, 1.0), (moved, there)], low=there)
-            sheet.counts[job].append((node, stay))
+            sheet.stays[job].append((node, stay))
             moves.append((stay, -size))
             terms.append((stay, 1.0))
-        for node in fits:
-            upper = min(workers, int(room.capacity[node]) // size) - homes.get(node, 0)
-            if upper > 0:
-                come = sheet.column("come", job, node, upper=upper)
-                sheet.counts[job].append((node, come))
-                terms.append((come, 1.0))
+        for number, upper in sheet.rooms(job, fits).items():
+            come = sheet.column("come", job, number, upper=upper)
+            sheet.comes[job].append((sheet.one_of[number], come))
+            terms.append((come, 1.0))
         held += size * workers
         sheet.equal(terms, workers)
     sheet.row(moves, high=int(crew.budget) - held)
 
 
-def _waiting(sheet: _Sheet, job: int, fits: Sequence[int]) -> None:
+def _waiting(sheet: _Sheet, job: int, fits: Ints) -> None:
     crew, room = sheet.crew, sheet.room
     workers = int(crew.job_first[job + 1] - crew.job_first[job])
     sheet.constant += float(crew.job_wait[job])
-    if not fits:
+    if not fits.size:
         return
     placed = sheet.column("placed", job, cost=-float(crew.job_wait[job]))
     models = np.unique(room.model[fits]).tolist()
@@ -164,9 +184,10 @@ def _waiting(sheet: _Sheet, job: int, fits: Sequence[int]) -> None:
         chosen = {model: sheet.column("model", job, model) for model in models}
         sheet.equal([(placed, -1.0), *((column, 1.0) for column in chosen.values())], 0.0)
     terms: dict[int, list[tuple[int, float]]] = {model: [(chosen[model], -workers)] for model in models}
-    for node in fits:
-        come = sheet.column("come", job, node, upper=min(workers, int(room.capacity[node]) // sheet.size[job]))
-        sheet.counts[job].append((node, come))
+    for number, upper in sheet.rooms(job, fits).items():
+        come = sheet.column("come", job, number, upper=upper)
+        node = sheet.one_of[number]
+        sheet.comes[job].append((node, come))
         terms[int(room.model[node])].append((come, 1.0))
     for of_model in terms.values():
         sheet.equal(of_model, 0.0)
@@ -177,11 +198,22 @@ def _nodes(sheet: _Sheet) -> None:
     crew, room = sheet.crew, sheet.room
     taken: dict[int, list[tuple[int, float]]] = defaultdict(list)
     left = room.capacity.astype(np.int64).copy()
-    for job, places in sheet.counts.items():
+    for job, places in sheet.stays.items():
         for node, column in places:
             taken[node].append((column, sheet.size[job]))
             if not room.open[node]:
                 sheet.cost[column] += float(crew.drain_weight) * sheet.size[job]
+    coming: dict[tuple[int, int], list[tuple[int, float]]] = defaultdict(list)
+    for job, places in sheet.comes.items():
+        for node, column in places:
+            coming[sheet.size[job], int(sheet.node_class[node])].append((column, -1.0))
+    for (size, number), terms in coming.items():
+        fills = []
+        for node in np.flatnonzero((sheet.node_class == number) & (room.capacity >= size)).tolist():
+            fill = sheet.column("fill", size, node, upper=int(room.capacity[node]) // size)
+            fills.append((fill, 1.0))
+            taken[node].append((fill, size))
+        sheet.equal([*fills, *terms], 0.0)
     for job, standing in sheet.fixed.items():
         for node, count in standing:
             left[node] -= sheet.size[job] * count
@@ -219,7 +251,7 @@ def _gang(sheet: _Sheet, gang: int, jobs: Sequence[int]) -> None:
     racks: dict[int, set[int]] = defaultdict(set)
     here: dict[int, list[tuple[int, float]]] = defaultdict(list)  # of racks
     for job in jobs:
-        for node, column in sheet.counts[job]:
+        for node, column in sheet.counts(job):
             inside[int(room.domain[node])].append((column, sheet.size[job]))
             here[int(room.rack[node])].append((column, 1.0))
             racks[int(room.domain[node])].add(int(room.rack[node]))
@@ -316,8 +348,8 @@ def _domains(sheet: _Sheet) -> None:
     step = max(1, int(np.gcd.reduce(crew.size))) if crew.size.size else 1
     held: dict[int, list[tuple[int, float]]] = defaultdict(list)
     fixed: Counter[int] = Counter()
-    for job, places in sheet.counts.items():
-        for node, column in places:
+    for job in range(crew.job_gang.size):
+        for node, column in sheet.counts(job):
             if room.open[node]:
                 held[int(room.domain[node])].append((column, sheet.size[job]))
     for job, standing in sheet.fixed.items():

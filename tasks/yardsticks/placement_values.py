@@ -13,7 +13,8 @@ def decision_of(programme: Programme, problem: Placement, values: Floats) -> Pla
     """Return the placement that ``values``, ``(columns,)``, describe; workers that stay are those at home there."""
     crew = problem.crew
     node_of = np.full(crew.home.size, -1, np.int64)
-    come: dict[int, list[int]] = defaultdict(list)
+    come: dict[int, list[int]] = defaultdict(list)  # classes, by job
+    fill: dict[tuple[int, int], list[int]] = defaultdict(list)  # nodes, by size and class
     stay: Counter[tuple[int, int]] = Counter()
     stands = np.flatnonzero(crew.movable == 0)
     node_of[stands] = crew.home[stands]
@@ -22,6 +23,9 @@ def decision_of(programme: Programme, problem: Placement, values: Floats) -> Pla
         count = round(float(values[index]))
         if word == "come":
             come[int(job)] += [int(rest[0])] * count
+        elif word == "fill":
+            node = int(rest[0])
+            fill[int(job), int(programme.node_class[node])] += [node] * count
         elif word == "stay":
             stay[int(job), int(rest[0])] = count
     for job in range(crew.job_gang.size):
@@ -31,22 +35,22 @@ def decision_of(programme: Programme, problem: Placement, values: Floats) -> Pla
                 stay[job, home] -= 1
                 node_of[worker] = home
         missing = [k for k in range(crew.job_first[job], crew.job_first[job + 1]) if node_of[k] < 0]
-        for worker, node in zip(missing, come[job], strict=False):
-            node_of[worker] = node
+        for worker, number in zip(missing, come[job], strict=False):
+            node_of[worker] = fill[int(crew.size[worker]), number].pop()
     node_of.flags.writeable = False
     return Placed(node_of)
 
 
 def values_of(programme: Programme, problem: Placement, decision: Placed) -> Floats:
     """Return the columns of ``decision``, ``(columns,)``; they are feasible, and their objective is its cost."""
-    known = _Known(problem, decision.node_of)
+    known = _Known(problem, decision.node_of, programme.node_class)
     return np.array([known(*name) for name in programme.names], np.float64)
 
 
 class _Known:
     """What a placement says about each column."""
 
-    def __init__(self, problem: Placement, node_of: Ints) -> None:
+    def __init__(self, problem: Placement, node_of: Ints, node_class: Ints) -> None:
         crew, room = problem.crew, problem.room
         self.crew, self.room = crew, room
         self.on: Counter[tuple[int, int]] = Counter()
@@ -63,6 +67,12 @@ class _Known:
                 self.on[job, node] += 1
                 self.inside[gang][int(room.domain[node])] += int(crew.size[worker])
                 self.racks[gang].add(int(room.rack[node]))
+        self.come: Counter[tuple[int, int]] = Counter()
+        self.fill: Counter[tuple[int, int]] = Counter()
+        for (job, node), count in self.on.items():
+            away = max(0, count - self.home[job, node])
+            self.come[job, int(node_class[node])] += away
+            self.fill[int(crew.size[crew.job_first[job]]), node] += away
         self.moved = {job for (job, node), count in self.home.items() if self.on[job, node] < count}
         self.model = {int(crew.job[k]): int(room.model[node]) for k, node in enumerate(node_of.tolist()) if node >= 0}
         self.free = domain_free(free_gpus(node_of, room, crew), room)
@@ -78,7 +88,9 @@ class _Known:
             case "stay":
                 return min(self.on[one, rest[0]], self.home[one, rest[0]])
             case "come":
-                return max(0, self.on[one, rest[0]] - self.home[one, rest[0]])
+                return self.come[one, rest[0]]
+            case "fill":
+                return self.fill[one, rest[0]]
             case "moved":
                 return one in self.moved
             case "placed":
