@@ -8,6 +8,8 @@ Zoltners 1979, doi 10.1287/opre.27.3.503).
 """
 
 import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -45,6 +47,37 @@ def aligned(target: Integers, in_force: Integers, ranks: int) -> Integers:
     return result
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """Changes of one layer towards a balancer's map.
+
+    Args:
+        steps: rank, expert removed and expert added, ``(steps, 3)``.
+        peaks: load of the fullest rank after each number of steps, infinite where an expert is without a replica,
+            ``(steps + 1,)``.
+    """
+
+    steps: Integers
+    peaks: Floats
+
+
+def paths_to(loads: Floats, target: Integers, in_force: Integers, ranks: int) -> tuple[Path, ...]:
+    """Return the path of each layer from the map in force to ``target``; see :func:`within_budget`."""
+    experts = loads.shape[1]
+    start, end = held(in_force, ranks, experts), held(aligned(target, in_force, ranks), ranks, experts)
+    return tuple(Path(*_towards(loads[layer], start[layer].copy(), end[layer])) for layer in range(len(loads)))
+
+
+def along(paths: Sequence[Path], in_force: Integers, ranks: int, budget: int) -> Integers:
+    """Return how far ``budget`` moves lead along ``paths``, ``(layers, slots)``."""
+    result = in_force.copy()
+    for layer, (path, stop) in enumerate(zip(paths, _dealt([path.peaks for path in paths], budget), strict=True)):
+        row = result[layer].reshape(ranks, -1)
+        for rank, removed, added in path.steps[:stop].tolist():
+            row[rank, np.flatnonzero(row[rank] == removed)[0]] = added
+    return result
+
+
 def within_budget(loads: Floats, target: Integers, in_force: Integers, ranks: int, budget: int) -> Integers:
     """Return the part of ``target`` that ``budget`` moves reach, ``(layers, slots)``.
 
@@ -55,17 +88,7 @@ def within_budget(loads: Floats, target: Integers, in_force: Integers, ranks: in
         ranks: rank ``r`` holds slots ``r * slots / ranks ...``.
         budget: experts that may be moved in all layers together.
     """
-    goal = aligned(target, in_force, ranks)
-    experts = loads.shape[1]
-    start, end = held(in_force, ranks, experts), held(goal, ranks, experts)
-    paths = [_towards(loads[layer], start[layer].copy(), end[layer]) for layer in range(len(loads))]
-    stops = _dealt([peaks for _, peaks in paths], budget)
-    result = in_force.copy()
-    for layer, ((steps, _), stop) in enumerate(zip(paths, stops, strict=True)):
-        row = result[layer].reshape(ranks, -1)
-        for rank, removed, added in steps[:stop].tolist():
-            row[rank, np.flatnonzero(row[rank] == removed)[0]] = added
-    return result
+    return along(paths_to(loads, target, in_force, ranks), in_force, ranks, budget)
 
 
 @numba.njit(cache=True)
