@@ -100,6 +100,7 @@ def run(  # each option is one field of the form
     """Plan for a cluster and write plan.json, report.html and renderings to a new folder of OUTPUT."""
     from pydantic import ValidationError
 
+    from flows.cluster import optimize_cluster
     from flows.params import SOLVERS, OptimizeParams
     from flows.terminal import list_sources, run_in_terminal
 
@@ -141,7 +142,7 @@ def run(  # each option is one field of the form
         lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
         raise typer.BadParameter("; ".join(lines)) from error
     with _told():
-        run_in_terminal(params)
+        run_in_terminal(params, optimize_cluster)
 
 
 def _source(given: dict[str, object], text: str | None) -> object:
@@ -290,6 +291,34 @@ def schema(
     from data.jsonschema import schema_text
 
     sys.stdout.write(schema_text(name))
+
+
+@app.command()
+def experts(
+    recordings: Annotated[list[Path], typer.Argument(help="SGLang's expert recordings, oldest first.")],
+    ranks: Annotated[int, typer.Option(min=1, help="GPUs of the expert-parallel group.")],
+    slots_per_rank: Annotated[int, typer.Option(min=1, help="Expert slots of each GPU and layer.")],
+    current: Annotated[
+        Path | None, typer.Option("--map", help="The map in force: SGLang, vLLM or TensorRT-LLM. Default: in order.")
+    ] = None,
+    budget: Annotated[
+        int, typer.Option(min=0, help="Replicas that may move. Default: as many as there are.")
+    ] = 10_000_000,
+    gpus_per_domain: Annotated[int, typer.Option(min=1, help="GPUs of an NVLink domain.")] = 8,
+    effort: Annotated[Literal["quick", "standard", "thorough"], typer.Option(help="How hard to try.")] = "standard",
+    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Place the experts of a served model, and write maps that SGLang, vLLM and TensorRT-LLM load (experts/)."""
+    from data.readers.sources import ExpertRecordings
+    from flows.params import RoutingParams
+    from flows.routing import optimize_routing
+    from flows.terminal import run_in_terminal
+
+    source = ExpertRecordings(tuple(recordings), ranks, slots_per_rank, map=current, gpus_per_domain=gpus_per_domain)
+    params = RoutingParams(source=source, effort=effort, seed=seed, migration_budget_replicas=budget, output=output)
+    with _told():
+        run_in_terminal(params, optimize_routing)
 
 
 @app.command()

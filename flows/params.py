@@ -90,6 +90,13 @@ class RunParams(BaseModel):
         description="GPUs of running jobs that the plan may move; empty takes the snapshot's",
         json_schema_extra={"position": 5},
     )
+    migration_budget_replicas: int | None = Field(
+        default=None,
+        ge=0,
+        title="Migration budget (expert replicas)",
+        description="Expert replicas that the plan may move; empty takes the snapshot's",
+        json_schema_extra={"position": 14},
+    )
     power_cap_w: float | None = Field(
         default=None,
         ge=100,
@@ -150,6 +157,8 @@ class RunParams(BaseModel):
         """Return ``limits`` with what this run asks for instead."""
         if self.migration_budget_gpus is not None:
             limits = replace(limits, migration_budget_gpus=self.migration_budget_gpus)
+        if self.migration_budget_replicas is not None:
+            limits = replace(limits, migration_budget_replicas=self.migration_budget_replicas)
         if self.power_cap_w is not None:
             limits = replace(limits, power_cap_w=self.power_cap_w)
         return limits

@@ -11,6 +11,7 @@ from data.transition import apply_actions
 from data.whole_file import whole_file
 from tasks.predict import Forecast
 from tasks.problems.power import Power
+from tasks.report.expert_formats import sglang_map, tensorrt_yaml, vllm_map
 from tasks.report.kubernetes import as_kubernetes
 from tasks.report.page import PowerSeries, render_report
 from tasks.report.shell import as_shell
@@ -21,6 +22,7 @@ PLAN = "plan.json"
 SNAPSHOT = "snapshot.json"
 REPORT = "report.html"
 TIMINGS = "timings.json"
+EXPERTS = "experts"
 RENDERINGS = {"shell": "plan.sh", "slurm": "plan.slurm.sh", "kubernetes": "plan.kubernetes.yaml"}
 
 
@@ -48,9 +50,22 @@ def write_run(
         RENDERINGS["slurm"]: as_slurm(plan),
         RENDERINGS["kubernetes"]: as_kubernetes(plan),
     }
+    texts |= _maps(after)
     for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         with whole_file(folder / name) as file:
             file.write(text.encode())
+
+
+def _maps(after: Snapshot) -> dict[str, str]:
+    """Return the expert maps of the planned state as files that serving engines load, by name."""
+    texts = {}
+    for deployment in after.deployments:
+        name = f"{EXPERTS}/{deployment.id.replace('/', '_')}"
+        texts[f"{name}.sglang.json"] = sglang_map(deployment)
+        texts[f"{name}.vllm.json"] = vllm_map(deployment)
+        texts[f"{name}.tensorrt.yaml"] = tensorrt_yaml(deployment)
+    return texts
 
 
 def _power(before: Snapshot, after: Snapshot, forecast: Forecast) -> PowerSeries:

@@ -11,14 +11,14 @@ from rich.table import Table
 
 from data.readers.plan import read_plan
 from data.readers.sources import KINDS
-from flows.cluster import optimize_cluster
-from flows.params import OptimizeParams
+from flows.params import RunParams
 from flows.publish import PLAN, REPORT
 from flows.watch import listening
 from tasks.report.text import plan_tables
 from tasks.validate import Verdict
 
 Form = TypeVar("Form")
+Planning = TypeVar("Planning", bound=RunParams)
 
 WIDTH = 118
 """Columns of a log or a file, which state none."""
@@ -30,13 +30,13 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH)
 
 
-def run_in_terminal(params: OptimizeParams) -> None:
-    """Run the main job in this process and show its plan.
+def run_in_terminal(params: Planning, flow: Flow[[Planning], str]) -> None:
+    """Run a flow that plans in this process, and show its plan.
 
     Raises:
         BadRecord, BadSource, PlanRefused, SourceUnavailable: as the flow does; nothing was written.
     """
-    result = with_progress(optimize_cluster, params)
+    result = with_progress(flow, params)
     folder = params.output / result.rsplit("/", 1)[-1]
     console = wide_console()
     console.print(*plan_tables(read_plan(folder / PLAN)))

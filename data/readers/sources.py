@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, with_config
 
+from data.readers.expert_recordings import read_expert_recordings
 from data.readers.job_graph import read_job_graph
 from data.readers.kubernetes import read_kubernetes_files, read_kubernetes_live
 from data.readers.prometheus import read_series, with_series
@@ -255,6 +256,43 @@ class Fabric:
         return snapshot_of(read_topology(self.path), gpu_model=self.gpu_model, taken_at="1970-01-01T00:00:00+00:00")
 
 
+@with_config(FORM)
+@dataclass(frozen=True, slots=True)
+class ExpertRecordings:
+    """Expert counts that SGLang recorded, and the map in force: a served model by itself, on nodes of its own."""
+
+    paths: Annotated[tuple[Path, ...], Field(min_length=1, title="Recordings", description="Oldest first")]
+    ranks: Annotated[int, Field(ge=1, le=100_000, title="GPUs of the expert-parallel group")]
+    slots_per_rank: Annotated[int, Field(ge=1, le=10_000, title="Expert slots of each GPU and layer")]
+    map: Annotated[
+        Path | None, Field(title="Map in force", description="SGLang, vLLM or TensorRT-LLM; empty: in order")
+    ] = None
+    steps_per_window: Annotated[int, Field(ge=0, title="Steps per window", description="0: a file is a window")] = 0
+    gpus_per_domain: Annotated[int, Field(ge=1, le=1_024, title="GPUs of an NVLink domain")] = 8
+    kind: Literal["expert-recordings"] = "expert-recordings"
+
+    @property
+    def live(self) -> bool:
+        """Files."""
+        return False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the first recording."""
+        return self.paths[0].parent
+
+    def __call__(self) -> Reading:
+        """Read the files; see :func:`data.readers.expert_recordings.read_expert_recordings`."""
+        return read_expert_recordings(
+            self.paths,
+            ranks=self.ranks,
+            slots_per_rank=self.slots_per_rank,
+            expert_map=self.map,
+            steps_per_window=self.steps_per_window,
+            gpus_per_domain=self.gpus_per_domain,
+        )
+
+
 KINDS: tuple[type[Any], ...] = (
     Sample,
     SnapshotFile,
@@ -265,10 +303,20 @@ KINDS: tuple[type[Any], ...] = (
     PhillyTrace,
     JobGraph,
     Fabric,
+    ExpertRecordings,
 )
 
 Source = Annotated[
-    Sample | SnapshotFile | SlurmFiles | Slurm | KubernetesFiles | Kubernetes | PhillyTrace | JobGraph | Fabric,
+    Sample
+    | SnapshotFile
+    | SlurmFiles
+    | Slurm
+    | KubernetesFiles
+    | Kubernetes
+    | PhillyTrace
+    | JobGraph
+    | Fabric
+    | ExpertRecordings,
     Field(discriminator="kind"),
 ]
 """Any of them, told apart by ``kind``."""

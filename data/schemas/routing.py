@@ -39,6 +39,7 @@ class ExpertDeployment:
         rank_speed: of each rank relative to a healthy one, ``(ranks,)``: 0 has failed; empty means all 1.
         expert_groups: experts are numbered group by group, in so many groups that should each stay in one NVLink
             domain (device-limited routing); 1 means no groups.
+        dense_layers: layers of the model before the first of these; they have no experts, and engines count them.
         expert_gb: size of one expert's weights, what a move costs.
         window_s: length of one load window.
     """
@@ -53,6 +54,7 @@ class ExpertDeployment:
     shares: tuple[tuple[Fraction, ...], ...] = ()
     rank_speed: tuple[Annotated[float, Field(ge=0.0, le=10.0)], ...] = ()
     expert_groups: Annotated[int, Field(ge=1, le=10_000)] = 1
+    dense_layers: Index = 0
     expert_gb: Gigabytes = 0.0
     window_s: Annotated[float, Field(gt=0.0, le=1e7)] = 600.0
 

@@ -24,16 +24,10 @@ from data.schemas.routing import ExpertDeployment
 Rows = list[list[int]]
 
 
-def sglang_map(deployment: ExpertDeployment, *, dense_layers: int = 0) -> str:
-    """Return the map as SGLang's ``--init-expert-location`` reads it.
-
-    Args:
-        deployment: whose placement it is.
-        dense_layers: layers of the model before the first of the deployment; they get the engine's trivial map.
-    """
-    _refuse_negative(dense_layers)
+def sglang_map(deployment: ExpertDeployment) -> str:
+    """Return the map as SGLang's ``--init-expert-location`` reads it; dense layers get the engine's trivial map."""
     trivial = [slot % deployment.experts for slot in range(deployment.slots)]
-    rows = [trivial] * dense_layers + [list(row) for row in deployment.placement]
+    rows = [trivial] * deployment.dense_layers + [list(row) for row in deployment.placement]
     return f'{{"physical_to_logical_map": [\n{_lines(rows)}\n]}}\n'
 
 
@@ -75,23 +69,21 @@ def vllm_ascend_map(deployment: ExpertDeployment) -> str:
     return json.dumps({"moe_layer_count": len(layers), "layer_list": layers}) + "\n"
 
 
-def tensorrt_yaml(deployment: ExpertDeployment, *, dense_layers: int = 0, layer_updates_per_iter: int = 0) -> str:
+def tensorrt_yaml(deployment: ExpertDeployment, *, layer_updates_per_iter: int = 0) -> str:
     """Return the map as TensorRT-LLM's ``load_balancer`` reads it.
 
     Args:
         deployment: whose placement it is.
-        dense_layers: layers of the model before the first of the deployment; the file numbers layers from there.
         layer_updates_per_iter: layers that the engine may rebalance in each iteration; 0 keeps the map as it is.
 
     Raises:
         ValueError: a number is below 0.
     """
-    _refuse_negative(dense_layers)
     if layer_updates_per_iter < 0:
         raise ValueError(f"layer_updates_per_iter: expected at least 0, got {layer_updates_per_iter}")
     document = {
         "num_slots": deployment.slots,
-        "initial_global_assignments": {dense_layers + layer: row for layer, row in _used(deployment)},
+        "initial_global_assignments": {deployment.dense_layers + layer: row for layer, row in _used(deployment)},
         "layer_updates_per_iter": layer_updates_per_iter,
     }
     # leaves in one line, as the engine's own generator writes them
@@ -118,8 +110,3 @@ def _used(deployment: ExpertDeployment) -> list[tuple[int, list[int]]]:
 
 def _lines(rows: Rows) -> str:
     return ",\n".join(json.dumps(row) for row in rows)
-
-
-def _refuse_negative(dense_layers: int) -> None:
-    if dense_layers < 0:
-        raise ValueError(f"dense_layers: expected at least 0, got {dense_layers}")

@@ -25,13 +25,13 @@ WRITERS = {"map.json": sglang_map, "vllm.json": vllm_map, "ascend.json": vllm_as
 
 
 def test_sglang_gets_one_key_and_a_row_for_each_layer_of_the_model():
-    assert sglang_map(SMALL, dense_layers=1) == (
+    assert sglang_map(replace(SMALL, dense_layers=1)) == (
         '{"physical_to_logical_map": [\n[0, 1, 2, 3, 0, 1],\n[0, 1, 2, 3, 0, 1],\n[0, 2, 0, 1, 0, 3]\n]}\n'
     )
 
 
 def test_tensorrt_gets_layers_by_their_number_in_the_model():
-    assert tensorrt_yaml(SMALL, dense_layers=3, layer_updates_per_iter=2) == (
+    assert tensorrt_yaml(replace(SMALL, dense_layers=3), layer_updates_per_iter=2) == (
         "num_slots: 6\n"
         "initial_global_assignments:\n"
         "  3: [0, 1, 2, 3, 0, 1]\n"
@@ -87,7 +87,5 @@ def test_what_no_file_can_say_is_told():
 
 
 def test_negative_numbers_are_refused():
-    with pytest.raises(ValueError, match="dense_layers"):
-        sglang_map(SMALL, dense_layers=-1)
     with pytest.raises(ValueError, match="layer_updates_per_iter"):
         tensorrt_yaml(SMALL, layer_updates_per_iter=-1)
