@@ -110,10 +110,17 @@ class Demand:
 
     def keep(self, chosen: Sequence[int]) -> "Demand":
         """Return some of the levels; that in force must be among them."""
-        fields = (self.caps_w, self.speed, self.slow, self.draw_w, self.high_w)
         last = len(self.caps_w) - 1
+
+        def kept(values: tuple[float, ...]) -> tuple[float, ...]:
+            return tuple(values[k] for k in chosen)
+
         return Demand(
-            *(tuple(field[k] for k in chosen) for field in fields),  # type: ignore[arg-type]
+            caps_w=kept(self.caps_w),
+            speed=kept(self.speed),
+            slow=kept(self.slow),
+            draw_w=kept(self.draw_w),
+            high_w=kept(self.high_w),
             in_force=list(chosen).index(self.in_force),
             mixed=self.mixed and last in chosen,
         )

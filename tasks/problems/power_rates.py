@@ -104,7 +104,7 @@ def posed(snapshot: Snapshot, tables: Tables) -> tuple[Work, float]:
         slow=tables.slow_s / limits.slot_s,
         late=LATE * weight * slot_h,
         run=tables.seconds / limits.slot_s,
-        kwh=tables.mean_mw * 1e-6 * slot_h,
+        kwh=np.asarray(tables.mean_mw * (1e-6 * slot_h), dtype=np.float64),
         tariff=np.zeros(0) if same else np.concatenate(([0.0], np.cumsum(usd))),
     )
     return work, overload

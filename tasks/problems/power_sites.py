@@ -126,10 +126,10 @@ def sites_of(snapshot: Snapshot, capped: Sequence[SiteCap], high_w: Floats, shar
         sizes.append(len(here))
         entries += list(here)
         draws += [np.ceil(1e3 * watts - 1e-6).astype(np.int64) for watts in here.values()]
-    site = np.array(entries, dtype=np.int64)
+    where = np.array(entries, dtype=np.int64)
     owner = np.repeat(np.arange(len(sizes)), sizes).astype(np.int64)
-    order = np.argsort(site, kind="stable")
-    held = np.bincount(site, minlength=len(capped)).tolist() if site.size else [0] * len(capped)
+    order = np.argsort(where, kind="stable")
+    held = np.bincount(where, minlength=len(capped)).tolist() if where.size else [0] * len(capped)
     excess = np.zeros(high_w.shape, np.int64)
     for j in np.flatnonzero(np.isfinite(share_w)).tolist():
         excess[j] = [excess_mw(snapshot.jobs[j].gpus, draw, float(share_w[j])) for draw in high_w[j].tolist()]
@@ -137,7 +137,7 @@ def sites_of(snapshot: Snapshot, capped: Sequence[SiteCap], high_w: Floats, shar
         names=tuple(site.name for site in capped),
         room_mw=np.array([site.room_mw for site in capped], dtype=np.int64),
         first=np.array([0, *accumulate(sizes)], dtype=np.int64),
-        site=site,
+        site=where,
         draw_mw=np.array(draws, dtype=np.int64).reshape(-1, high_w.shape[1]),
         jobs_first=np.array([0, *accumulate(held)], dtype=np.int64),
         jobs=owner[order],
