@@ -40,7 +40,7 @@ from tasks.problems.placement_search import anneal, sample_moves
 from tasks.problems.placement_tables import PlacementWeights, crew_of, nodes_of, room_of, stopped_s
 from tasks.problems.protocol import Figure, Found, Window
 
-HOTTEST = np.array([4.0, 0.5, 0.1])
+HOTTEST = np.array([0.05, 0.5, 0.1, 2.0, 0.05])
 """Where each cooling starts, in GPUs' worth of capacity."""
 
 COLD = 0.01
