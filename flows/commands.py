@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
 
-from data.errors import BadRecord, BadSource, PlanRefused, SourceUnavailable
+from data.errors import BadRecord
+from flows.own_inputs import experts, links, tokens
+from flows.told import told
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,16 +28,6 @@ app.add_typer(snapshot_app, name="snapshot")
 
 PlanPath = Annotated[Path, typer.Argument(help="plan.json, or the folder of a run")]
 LATEST = Path("runs/latest")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn the errors that a user can mend into one message and exit code 1."""
-    try:
-        yield
-    except (BadRecord, BadSource, PlanRefused, SourceUnavailable) as error:
-        typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
 
 
 @app.command()
@@ -141,7 +131,7 @@ def run(  # each option is one field of the form
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
         raise typer.BadParameter("; ".join(lines)) from error
-    with _told():
+    with told():
         run_in_terminal(params, optimize_cluster)
 
 
@@ -167,7 +157,7 @@ def show(path: PlanPath = LATEST) -> None:
     from flows.terminal import wide_console
     from tasks.report.text import plan_tables
 
-    with _told():
+    with told():
         wide_console().print(*plan_tables(read_plan(_plan_file(path))))
 
 
@@ -185,7 +175,7 @@ def verify(
     from flows.terminal import verdict_table, wide_console
     from tasks.validate import validate
 
-    with _told():
+    with told():
         file = _plan_file(path)
         plan = read_plan(file)
         state = read_snapshot(snapshot or file.parent / SNAPSHOT).snapshot
@@ -207,7 +197,7 @@ def render(
     from tasks.report.shell import as_shell
     from tasks.report.slurm import as_slurm
 
-    with _told():
+    with told():
         plan = read_plan(_plan_file(path))
         sys.stdout.write({"shell": as_shell, "slurm": as_slurm, "kubernetes": as_kubernetes}[form](plan))
 
@@ -217,7 +207,7 @@ def check(path: Annotated[Path, typer.Argument(help="A snapshot file.")]) -> Non
     """List every problem of a snapshot, each with its place, what was expected and what was found."""
     from data.readers.snapshot import read_snapshot
 
-    with _told():
+    with told():
         reading = read_snapshot(path)
         state = reading.snapshot
         gpus = sum(node.gpus for node in state.nodes)
@@ -244,7 +234,7 @@ def make_sample(
 
     from data.generators.samples import write_sample
 
-    with _told():
+    with told():
         write_sample(name, folder, np.random.default_rng(seed))
         typer.echo(f"wrote {folder / 'cluster.json'}")
 
@@ -266,7 +256,7 @@ def train(
     from tasks.forecasters.protocol import ForecastFailed
     from tasks.predict import train_on
 
-    with _told():
+    with told():
         state = (read_snapshot(snapshot) if snapshot else Sample()()).snapshot
         try:
             trained = train_on(state, np.random.default_rng(seed))
@@ -293,65 +283,8 @@ def schema(
     sys.stdout.write(schema_text(name))
 
 
-@app.command()
-def experts(
-    recordings: Annotated[list[Path], typer.Argument(help="SGLang's expert recordings, oldest first.")],
-    ranks: Annotated[int, typer.Option(min=1, help="GPUs of the expert-parallel group.")],
-    slots_per_rank: Annotated[int, typer.Option(min=1, help="Expert slots of each GPU and layer.")],
-    current: Annotated[
-        Path | None, typer.Option("--map", help="The map in force: SGLang, vLLM or TensorRT-LLM. Default: in order.")
-    ] = None,
-    budget: Annotated[
-        int, typer.Option(min=0, help="Replicas that may move. Default: as many as there are.")
-    ] = 10_000_000,
-    gpus_per_domain: Annotated[int, typer.Option(min=1, help="GPUs of an NVLink domain.")] = 8,
-    effort: Annotated[Literal["quick", "standard", "thorough"], typer.Option(help="How hard to try.")] = "standard",
-    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-) -> None:
-    """Place the experts of a served model, and write maps that SGLang, vLLM and TensorRT-LLM load (experts/)."""
-    from data.readers.sources import ExpertRecordings
-    from flows.params import RoutingParams
-    from flows.routing import optimize_routing
-    from flows.terminal import run_in_terminal
-
-    source = ExpertRecordings(tuple(recordings), ranks, slots_per_rank, map=current, gpus_per_domain=gpus_per_domain)
-    params = RoutingParams(source=source, effort=effort, seed=seed, migration_budget_replicas=budget, output=output)
-    with _told():
-        run_in_terminal(params, optimize_routing)
-
-
-@app.command()
-def tokens(
-    stream: Annotated[Path, typer.Argument(help="JSON list, or CSV with token_id, complexity, source.")],
-    graph: Annotated[Path, typer.Argument(help='Model graph: NetworkX JSON, or {"num_experts": 64}.')],
-    method: Annotated[
-        Literal["auto", "hash", "bounded-hash", "qaoa", "hqc"], typer.Option(help="auto goes by size and hardware.")
-    ] = "auto",
-    hardware: Annotated[
-        Literal["online", "overloaded", "none"], typer.Option(help="For circuits; the simulator counts as online.")
-    ] = "online",
-    output: Annotated[Path, typer.Option(help="Where the queues of the experts go, as JSON.")] = Path(
-        "runs/tokens.json"
-    ),
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-) -> None:
-    """Send each token of a stream to an expert, and write the queue of each."""
-    from flows.terminal import with_progress
-    from flows.tokens import TokenParams, route_tokens
-
-    params = TokenParams(tokens=stream, model_graph=graph, method=method, hardware=hardware, output=output, seed=seed)
-    with _told():
-        path = Path(with_progress(route_tokens, params))
-        told = json.loads(path.read_text(encoding="utf-8"))
-        typer.echo(f"{told['tokens']:,} tokens, {told['left_out']:,} left out: {told['settings']['why']}")
-        for name, text in (
-            ("fullest", "fullest expert over its share"),
-            ("crossing_share", "share of work that changes domain"),
-            ("mean_way", "mean way, of the longest"),
-        ):
-            typer.echo(f"  {text:36}{told['before'][name]:8.3f} -> {told['after'][name]:.3f}")
-        typer.echo(f"queues  {path}")
+for command in (experts, tokens, links):
+    app.command()(command)
 
 
 @app.command("compile")
@@ -369,7 +302,7 @@ def serve(
     """Start a Prefect server on 127.0.0.1 with every deployment served; Ctrl-C ends both."""
     from flows.serve import serve_everything
 
-    with _told():
+    with told():
         serve_everything(port)
 
 

@@ -1,0 +1,18 @@
+"""How does a terminal say what went wrong? In one message, and with an exit code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from data.errors import BadRecord, BadSource, PlanRefused, SourceUnavailable
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn the errors that a user can mend into one message and exit code 1."""
+    try:
+        yield
+    except (BadRecord, BadSource, PlanRefused, SourceUnavailable) as error:
+        typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+        raise typer.Exit(1) from error
