@@ -5,9 +5,9 @@ Nothing here was tuned on the recordings; ours runs with its defaults. Balance i
 of a GPU / the sum of the largest. Methods with a limit to moves get the same one, and balancers' maps are cut to it in
 the best order that we know (``tasks/yardsticks/expert_budget.py``).
 
-- *recordings*: DeepSeek (every other of 58 layers, 256 experts), each recording held out once, planned from the others of its phase
-  while the map in force is for the other phase ("phase"), or from all others ("mixed"); 288 slots on 32 GPUs and 72.
-  The recordings know no transitions, so there is no traffic here.
+- *recordings*: DeepSeek (every other of 58 layers, 256 experts), each recording held out once, planned from the others
+  of its phase while the map in force is for the other phase ("phase"), or from all others ("mixed"); 288 slots on 32
+  GPUs and 72. The recordings know no transitions, so there is no traffic here.
 - *drift*: generated, as fitted to the recordings, with transitions; GPUs in NVLink domains of four.
 - *texts*: OLMoE (three layers, 64 experts, 8 GPUs in 4 domains), planned from four text domains, measured on the fifth.
 - *traffic*: OLMoE with as many slots as experts, where others plan for traffic alone; what each weight buys.
@@ -197,6 +197,7 @@ def _with_traffic() -> dict[str, Planner]:
         "EPLB on EWMA, LP split": split(plain),
         "load + co-activation, 0.8": greedy(0.8),
         "ours": ours(RoutingWeights()),
+        "ours, crossings weigh 0": ours(RoutingWeights(traffic=0.0)),
         "ours, crossings weigh 1": ours(RoutingWeights(traffic=1.0)),
         "ours, LP split": ours(RoutingWeights(uneven=True)),
     }
