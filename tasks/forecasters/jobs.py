@@ -17,7 +17,7 @@ from data.schemas.cluster import Node, Snapshot
 from data.schemas.job import Job
 from data.schemas.power import PowerSamples
 
-FEATURE_SET = "snapshot-jobs-1"
+FEATURE_SET = "snapshot-jobs-2"
 
 BUCKETS = 8
 """Hash features of the workload's words."""
@@ -28,6 +28,10 @@ NAMES = (
     "log2_gpus",
     "log2_workers",
     "log2_gpus_per_worker",
+    "log2_tensor_parallel",
+    "log2_pipeline_parallel",
+    "log2_expert_parallel",
+    "log2_data_parallel",
     "log2_priority",
     "log_traffic_gb_per_s",
     "log_checkpoint_gb_per_gpu",
@@ -120,6 +124,7 @@ def _features(job: Job, hosts: _Hosts) -> tuple[float, ...]:
         math.log2(job.gpus),
         math.log2(job.workers),
         math.log2(job.gpus_per_worker),
+        *_parallelism(job),
         math.log2(job.priority),
         math.log1p(job.traffic_gb_per_s),
         math.log1p(job.checkpoint_gb / job.gpus),
@@ -129,6 +134,13 @@ def _features(job: Job, hosts: _Hosts) -> tuple[float, ...]:
         math.nan if job.utilisation is None else job.utilisation,
         *_hashed(job.workload),
     )
+
+
+def _parallelism(job: Job) -> tuple[float, ...]:
+    """Return logarithms of tensor, pipeline, expert and data parallel degrees; a job on one GPU has none to split."""
+    split = job.parallelism
+    data = max(1.0, job.gpus / (split.tensor * split.pipeline))
+    return (math.log2(split.tensor), math.log2(split.pipeline), math.log2(split.expert), math.log2(data))
 
 
 def parameters_b(workload: str) -> float:

@@ -1,96 +1,111 @@
 """How wrong are the forecasters, beside their yardsticks?
 
-Run ``python tests/benchmarks/bench_forecasters.py``. Power is judged on the ML.ENERGY leaderboard (in
+Run ``python -m tests.benchmarks.bench_forecasters``. Power is judged on the ML.ENERGY leaderboard (in
 ``$QUANTUMFLOW_DATA``, else ``../shared/data`` beside the repository) with whole models held out, and on generated
-clusters with whole gangs held out; congestion on simulated networks, whole networks held out; expert loads on made-up
-series and on the DeepSeek recordings, each window from those before it. Nothing is judged on what it learned from.
+clusters with whole gangs held out; the meta controller on a replay of the Philly trace; expert loads on made-up series
+and on the DeepSeek recordings, each window from those before it. Nothing is judged on what it learned from. Links have
+a benchmark of their own, ``bench_congestion``. JSON and plot go to ``runs/bench-forecasters``, where the replay is kept
+too: delete ``meta-windows-1.json`` there to measure it again.
 """
 
+import argparse
 import json
 import os
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
-from sklearn.model_selection import GroupKFold, KFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from data.generators.cluster import cluster_of
-from data.generators.congestion import link_history
 from data.readers.energy import read_energy
-from data.schemas.power import PowerSamples
-from tasks.forecasters.boosting import Boosting
 from tasks.forecasters.gnn import GraphSage
 from tasks.forecasters.jobs import job_samples
 from tasks.forecasters.load import Ewma, Floats
-from tasks.forecasters.median import Median
 from tasks.forecasters.power import judge
-from tasks.forecasters.protocol import PowerForecaster
-from tasks.forecasters.svm import NAMES, Svm, labelled
+from tests.benchmarks.forecasters.meta_table import QUESTIONS, MetaTable, meta_table
+from tests.benchmarks.forecasters.power_table import PowerTable, power_table
+from tests.benchmarks.forecasters.windows import windows
 
-ROOT = Path(__file__).parents[2]
-FOLDS = 5
-SEEDS = 3
+ROOT = Path(__file__).resolve().parents[2]
+PHILLY = "philly_sorted_rows20000_40000.csv"
 
 
 def main() -> None:
-    """Print one table per forecaster."""
+    """Print one table per forecaster, and write what the tables of power and of choices hold."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "bench-forecasters")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    folder: Path = options.output
+    folder.mkdir(parents=True, exist_ok=True)
     data = Path(os.environ.get("QUANTUMFLOW_DATA", ROOT.parent / "shared" / "data"))
-    energy = data / "mlenergy_v3" / "configurations.csv"
+    energy, philly = data / "mlenergy_v3" / "configurations.csv", data / "philly_sia" / PHILLY
+    told: dict[str, Any] = {"seed": options.seed}
     if energy.exists():
-        leaderboard(read_energy(energy).samples)
+        samples = read_energy(energy).samples
+        power = power_table(samples, options.seed)
+        power.show()
+        told["power"] = power.told()
+        choices = None
+        if philly.exists():
+            choices = meta_table(windows(samples, philly, folder, options.seed), options.seed)
+            choices.show()
+            told["meta controller"] = choices.told()
+        else:
+            print(f"skipped, no Philly trace at {philly}")
+        plot(folder / "forecasters.png", power, choices)
     else:
         print(f"skipped, no ML.ENERGY table at {energy}")
     clusters()
-    congestion()
     loads(data / "sglang_deepseek_expert_counts")
+    (folder / "forecasters.json").write_text(json.dumps(told, indent=1) + "\n")
+    print(f"\nwritten to {folder}")
 
 
-def leaderboard(samples: PowerSamples) -> None:
-    """Print mean absolute percentage errors on the leaderboard, mean and range over seeds."""
-    print(f"\npower of one GPU, ML.ENERGY, {len(samples.ids)} configurations, {FOLDS} folds")
-    print(f"{'method':34}{'models held out':>24}{'rows held out':>16}{'s to train':>12}")
-    grouped = list(GroupKFold(FOLDS).split(samples.features, groups=samples.groups))
-    mixed = list(KFold(FOLDS, shuffle=True, random_state=0).split(samples.features))
-    everything = float(np.mean(np.abs(samples.max_w - samples.power_w) / samples.power_w))
-    print(f"{'highest draw':34}{everything:>24.1%}{everything:>16.1%}")
-    methods: dict[str, PowerForecaster] = {
-        "median by GPU model": Median(),
-        "median by GPU model and task": Median(by_workload=True),
-        "HistGradientBoosting": Boosting(),
-        "GraphSAGE, 512 rows kept (default)": GraphSage(),
-        "GraphSAGE, all rows kept": GraphSage(most=2_000),
-    }
-    for name, method in methods.items():
-        started = time.process_time()
-        errors = [split_error(samples, method, grouped, seed) for seed in range(SEEDS)]
-        seconds = (time.process_time() - started) / SEEDS / FOLDS
-        spread = f"{np.mean(errors):.1%} ({min(errors):.1%}-{max(errors):.1%})"
-        print(f"{name:34}{spread:>24}{split_error(samples, method, mixed, 0):>16.1%}{seconds:>12.2f}")
+def plot(path: Path, power: PowerTable, choices: MetaTable | None) -> None:
+    """Draw errors with their intervals, stated against reached shares of bounds, and losses of the ways to choose."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
+    for offset, number, label in ((-0.15, 0, "five folds"), (0.15, 1, "12 reserved models")):
+        intervals = [both[number] for both in power.errors().values()]
+        means = np.array([one.mean for one in intervals])
+        ends = np.array([[one.mean - one.low, one.high - one.mean] for one in intervals]).T
+        left.errorbar(100 * means, np.arange(len(means)) + offset, xerr=100 * ends, fmt="o", label=label)
+    left.set_yticks(range(len(power.folds)), list(power.folds))
+    left.invert_yaxis()
+    left.set_xlabel("mean absolute percentage error, models never seen")
+    left.legend()
+    for name, rows in power.told()["coverage"].items():
+        stated, reached = [row["stated"] for row in rows], [row["of models"] for row in rows]
+        middle.errorbar(stated, reached, yerr=[2 * row["sampling error"] for row in rows], fmt="o-", label=name)
+    middle.plot((0.75, 1.0), (0.75, 1.0), color="grey", linewidth=0.8)
+    middle.set_xlabel("stated share of draws below the bound")
+    middle.set_ylabel("share of draws below the bound")
+    middle.legend(fontsize="x-small")
+    if choices is not None:
+        bars(right, choices.told()["sequences never seen"]["mean loss"])
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
-def split_error(
-    samples: PowerSamples, method: PowerForecaster, folds: list[tuple[np.ndarray, np.ndarray]], seed: int
-) -> float:
-    """Return the mean absolute percentage error over the held-out parts; what is not answered counts as the median."""
-    watts = np.empty(len(samples.ids))
-    for seen, unseen in folds:
-        part = samples.take(seen)
-        answer = method.train(part, np.random.default_rng(seed)).forecast(samples.take(unseen))
-        watts[unseen] = np.where(np.isnan(answer), np.median(part.power_w), answer)
-    return float(np.mean(np.abs(watts - samples.power_w) / samples.power_w))
+def bars(axes: Any, losses: Mapping[str, Mapping[str, float]]) -> None:
+    """Draw the error of the chosen forecaster for each way to choose."""
+    axes.barh(list(losses), [100 * one[QUESTIONS[0]] for one in losses.values()])
+    axes.invert_yaxis()
+    axes.set_xlabel("error of the chosen forecaster, %, sequences never seen")
 
 
 def clusters() -> None:
     """Print errors on generated clusters, jobs held out by gang and asked about as if they still waited."""
     print("\npower of one GPU, generated clusters, gangs held out")
-    print(f"{'GPUs':>6}{'measured jobs':>16}{'GraphSAGE':>12}{'boosting':>10}{'median':>9}{'s to train':>12}")
+    head = f"{'GPUs':>6}{'measured jobs':>16}{'GraphSAGE':>12}{'boosting':>10}{'together':>10}{'median':>9}"
+    print(f"{head}{'s to train':>12}")
     for gpus, jobs in ((256, 80), (1_024, 500)):
         samples = job_samples(cluster_of(gpus=gpus, jobs=jobs, rng=np.random.default_rng(0)))
         measured = samples.take(np.flatnonzero(samples.measured))
@@ -99,34 +114,10 @@ def clusters() -> None:
         seconds = time.process_time() - started
         errors = judge(measured, np.random.default_rng(0), GraphSage(), folds=3).errors
         print(
-            f"{gpus:>6}{len(measured.ids):>16}{errors.graph:>12.1%}{errors.boosting:>10.1%}{errors.median:>9.1%}"
+            f"{gpus:>6}{len(measured.ids):>16}{errors.graph:>12.1%}{errors.boosting:>10.1%}{errors.blend:>10.1%}"
+            f"{errors.median:>9.1%}"
             f"{seconds:>12.2f}"
         )
-
-
-def congestion() -> None:
-    """Print areas under the precision-recall curve on simulated networks that were held out."""
-    histories = [link_history(np.random.default_rng(1_000 + number)) for number in range(300)]
-    scores: dict[str, list[float]] = {}
-    for fold in range(3):
-        features, labels = labelled([one for number, one in enumerate(histories) if number % 3 != fold])
-        unseen, truth = labelled([one for number, one in enumerate(histories) if number % 3 == fold])
-        logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000)).fit(features, labels)
-        model = Svm().train(
-            [one for number, one in enumerate(histories) if number % 3 != fold], np.random.default_rng(0)
-        )
-        answers = {
-            "SVM (radial kernel)": model.scores(unseen),
-            "logistic regression": logistic.decision_function(unseen),
-            "threshold on the newest load": unseen[:, NAMES.index("load_now")],
-            "threshold on the mean load": unseen[:, NAMES.index("load_mean")],
-            "chance": np.zeros(len(truth)),
-        }
-        for name, answer in answers.items():
-            scores.setdefault(name, []).append(float(average_precision_score(truth, answer)))
-    print("\ncongestion, 300 simulated networks, networks held out: area under the precision-recall curve")
-    for name, values in scores.items():
-        print(f"{name:34}{np.mean(values):>8.3f}  ({min(values):.3f}-{max(values):.3f})")
 
 
 def loads(folder: Path) -> None:

@@ -7,6 +7,7 @@ model err alike.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -145,7 +146,7 @@ class PowerTable:
                     "times the forecast"
                 )
 
-    def told(self) -> dict[str, object]:
+    def told(self) -> dict[str, Any]:
         """Return all figures for the JSON file."""
         return {
             "errors": {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.schemas.cluster import Snapshot
-from data.schemas.job import PowerLevel
+from data.schemas.job import Parallelism, PowerLevel
 from data.schemas.telemetry import NodeSeries
 from tasks.forecasters.jobs import NAMES, job_samples, parameters_b
 
@@ -72,6 +72,14 @@ def test_the_lowest_cap_that_costs_no_speed_is_a_feature(cluster):
     features, _ = row_of(changed(cluster, "red", power_levels=levels), "red")
     assert features["free_cap"] == 0.5
     assert features["speed_at_lowest_cap"] == 0.8
+
+
+def test_how_a_job_is_split_is_a_feature(cluster):
+    job = next(one for one in cluster.jobs if one.id == "red")
+    features, _ = row_of(changed(cluster, "red", parallelism=Parallelism(tensor=2, expert=4)), "red")
+    assert (features["log2_tensor_parallel"], features["log2_pipeline_parallel"]) == (1.0, 0.0)
+    assert features["log2_expert_parallel"] == 2.0
+    assert 2.0 ** features["log2_data_parallel"] == job.gpus / 2
 
 
 def test_what_nobody_knows_is_not_a_number_and_not_nought(cluster):
