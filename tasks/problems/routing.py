@@ -6,7 +6,8 @@ balanced layer takes:
 
 - *imbalance*: the sum over layers of (longest time of a rank / time of a perfectly balanced layer - 1), where a rank's
   time is its load / its speed; over several scenarios of the loads, layer by layer, ``risk`` times that of the worst
-  scenario and 1 - ``risk`` times the expectation;
+  scenario and 1 - ``risk`` times the expectation; to which comes what an error of the forecast adds that no scenario
+  shows, by :class:`tasks.problems.routing_state.Prices`;
 - *crossings*: ``traffic_weight * layers *`` the share of tokens that go to another NVLink domain between two layers;
   a token in a domain with a replica of its next expert stays there;
 - *strays*, where experts come in groups (device-limited routing): ``traffic_weight *`` the share of a layer's replicas
@@ -97,6 +98,7 @@ class Routing:
         rank_speed: relative to a healthy rank, 0 for a failed one, ``(ranks,)``; None where all are healthy.
         expert_groups: groups of experts that should each stay in one domain, numbered group by group.
         shares: in force, ``(layers, slots)``, as in :class:`ExpertMap`.
+        load_error: relative standard error of an expert's load that the scenarios do not show.
 
     Raises:
         ValueError: shapes do not agree, a transition leads beyond the last layer, an expert has no slot, or no rank
@@ -117,6 +119,7 @@ class Routing:
     rank_speed: Floats | None = None
     expert_groups: int = 1
     shares: Floats | None = None
+    load_error: float = 0.0
     layout: Layout = field(init=False, repr=False)  # all of the above as the kernel takes it, failed ranks left out
     live: Flags = field(init=False, repr=False)  # which slots are on a live rank, (slots,)
 
@@ -148,7 +151,9 @@ class Routing:
         if self.shares is not None and self.shares.shape != self.in_force.shape:
             raise ValueError(f"shares: expected {self.in_force.shape}, got {self.shares.shape}")
         object.__setattr__(self, "live", np.repeat(speed > 0.0, slots // self.domain.size))
-        prices = Prices(self.weights.move, self.weights.traffic, self.weights.risk)
+        if not 0.0 <= self.load_error < np.inf:
+            raise ValueError(f"load_error: expected a finite share of at least 0, got {self.load_error}")
+        prices = Prices(self.weights.move, self.weights.traffic, self.weights.risk, self.load_error)
         object.__setattr__(self, "layout", self._laid_out(scenarios, likelihood, prices, self.expert_groups))
 
     @classmethod
@@ -160,6 +165,7 @@ class Routing:
         weights: RoutingWeights | None = None,
         scenarios: Floats | None = None,
         likelihood: Floats | None = None,
+        load_error: float = 0.0,
     ) -> "Routing":
         """Return the problem that one deployment of ``snapshot`` poses.
 
@@ -171,6 +177,7 @@ class Routing:
                 would not fit another map.
             scenarios: futures to be made for, ``(scenarios, layers, experts)``; None takes ``loads`` alone.
             likelihood: of each scenario, ``(scenarios,)``; None where they are equally likely.
+            load_error: relative standard error of an expert's load that the scenarios do not show.
 
         Raises:
             ValueError: the snapshot has no such deployment, or the forecast has another shape.
@@ -199,6 +206,7 @@ class Routing:
             weights=replace(weights, uneven=weights.uneven or bool(deployment.shares)),
             scenarios=scenarios,
             likelihood=likelihood,
+            load_error=load_error,
             rank_speed=np.array(deployment.rank_speed, dtype=np.float64) if deployment.rank_speed else None,
             expert_groups=deployment.expert_groups,
             shares=_frozen(np.array(deployment.shares, dtype=np.float64)) if deployment.shares else None,
@@ -321,7 +329,9 @@ class Routing:
         """Cost of an expert that is not served: above all that the rest of any map can cost."""
         layers, slots = self.layout.in_force.shape
         longest = self.layout.domain.size * float(self.layout.slowness.max() / self.layout.slowness.min())
-        return 1.0 + layers * (longest + 2.0 * self.weights.traffic + self.weights.move * slots)
+        return 1.0 + layers * (
+            longest * (1.0 + self.load_error) + 2.0 * self.weights.traffic + self.weights.move * slots
+        )
 
     def _laid_out(self, scenarios: Floats, likelihood: Floats, prices: Prices, groups: int) -> Layout:
         """Return the layout of the live ranks; NVLink domains without any are left out."""

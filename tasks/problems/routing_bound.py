@@ -38,8 +38,10 @@ def lower_bound(layout: Layout, budget: int, uneven: bool) -> float:
 
 def _floors(layout: Layout, layer: int, uneven: bool) -> Floats:
     """Return the least imbalance of a layer after 0, 1, ... moved replicas: mean and worst of those by scenario."""
+    # squares add up to least where all slots take the same (Cauchy and Schwarz)
+    unforeseen = layout.noise * float(layout.mean_loads[layer].sum()) / np.sqrt(layout.in_force.shape[1])
     each = np.array([_floor(layout, layer, scenario, uneven) for scenario in range(layout.likelihood.size)])
-    return np.asarray(layout.likelihood @ each + layout.risk * each.max(axis=0))
+    return np.asarray(layout.likelihood @ each + layout.risk * each.max(axis=0) + unforeseen)
 
 
 def _floor(layout: Layout, layer: int, scenario: int, uneven: bool) -> Floats:

@@ -36,11 +36,15 @@ class Prices:
         move: cost of one moved replica.
         traffic: cost, per layer, if every token crosses; that of a layer whose replicas all stray from their groups.
         risk: share of the worst scenario in the imbalance of a layer; the rest is the expectation.
+        load_error: relative standard error of an expert's load that no scenario shows. If errors are independent, the
+            largest of n ranks exceeds their mean by about sqrt(2 log n) standard deviations of a rank's load
+            (Cramer 1946), which grows with the sum of the squared loads of its slots.
     """
 
     move: float
     traffic: float
     risk: float = 0.0
+    load_error: float = 0.0
 
 
 class Layout(NamedTuple):
@@ -59,6 +63,7 @@ class Layout(NamedTuple):
         domains: number of domains.
         slowness: 1 / speed of each rank, ``(ranks,)``.
         per_rank: slots of a rank.
+        noise: what the root of a layer's sum over slots of squared loads costs; see ``Prices.load_error``.
         move_weight: cost of one moved replica.
         stray_weight: cost of one replica outside the domain that holds most of its expert group; 0 without groups.
         group_size: experts of a group.
@@ -80,6 +85,7 @@ class Layout(NamedTuple):
     domains: int
     slowness: Floats
     per_rank: int
+    noise: float
     move_weight: float
     stray_weight: float
     group_size: int
@@ -107,6 +113,7 @@ class State(NamedTuple):
         leaving: cost if all of the expert's tokens start in the domain, ``(layers, experts, domains)``.
         arriving: cost if the expert is absent from the domain, ``(layers, experts, domains)``.
         moved: replicas moved in each layer, ``(layers,)``.
+        squares: sum over slots of their squared expected loads, ``(layers,)``.
         rank_room: scratch, all zeros between calls, ``(ranks, scenarios)``.
         tops: scratch, ``(scenarios,)``.
     """
@@ -123,6 +130,7 @@ class State(NamedTuple):
     leaving: Floats
     arriving: Floats
     moved: Integers
+    squares: Floats
     rank_room: Floats
     tops: Floats
 
@@ -174,6 +182,7 @@ def layout_of(
         domains=domains,
         slowness=1.0 / speed,
         per_rank=in_force.shape[1] // domain.size,
+        noise=float(prices.load_error * np.sqrt(2.0 * np.log(domain.size) / domain.size)),
         move_weight=float(prices.move),
         stray_weight=float(stray_weight),
         group_size=experts // groups,

@@ -9,9 +9,11 @@ import numpy as np
 
 from tasks.problems.routing_kernel import (
     change_slots,
+    fused,
     inner,
     make_room,
     moved_change,
+    noise_change,
     outer,
     overwrite_change,
     surplus,
@@ -35,7 +37,7 @@ def total_moved(state: State) -> int:
     return moved
 
 
-@inner
+@fused
 def drawn_scenario(layout: Layout, state: State, layer: int, rng: np.random.Generator) -> int:
     """Return a scenario, as likely as its peak weighs in the cost; the risk's part falls to the worst one."""
     count = layout.likelihood.size
@@ -195,7 +197,7 @@ def anneal(
     return best, accepted
 
 
-@inner
+@fused
 def _strain(time: float) -> float:
     """Return the 16th power: summed over ranks it orders maps nearly as the fullest rank does, but breaks its ties."""
     for _ in range(4):
@@ -233,29 +235,30 @@ def swap_strain(layout: Layout, state: State, layer: int, slot: int, other: int,
 
 @inner
 def overwrite_strain(layout: Layout, state: State, layer: int, slot: int, expert: int, leverage: Floats) -> float:
-    """Return the same change if a slot takes another expert."""
+    """Return the same change if a slot takes another expert; unforeseen loads count as much as they cost."""
     gone = state.slots[layer, slot]
-    times, room = state.rank_time[layer], state.rank_room
     make_room(layout, state, layer, slot, expert)
-    change: float = _settled(times, room, slot // layout.per_rank, leverage)
-    for changed in (gone, expert):
-        at = state.head[layer, changed]
-        while at >= 0:
-            change += _settled(times, room, at // layout.per_rank, leverage)
-            at = state.following[layer, at]
+    change: float = _settled(state, layer, slot // layout.per_rank, leverage)
+    change += 16.0 * noise_change(layout, state, layer, gone, expert)
+    at = state.head[layer, gone]
+    while at >= 0:
+        change += _settled(state, layer, at // layout.per_rank, leverage)
+        at = state.following[layer, at]
+    at = state.head[layer, expert]
+    while at >= 0:
+        change += _settled(state, layer, at // layout.per_rank, leverage)
+        at = state.following[layer, at]
     return change
 
 
-@inner
-def _settled(times: Floats, room: Floats, rank: int, leverage: Floats) -> float:
+@fused
+def _settled(state: State, layer: int, rank: int, leverage: Floats) -> float:
     """Return a rank's part of the change in strain, and clear its room, so that it counts once."""
     change = 0.0
     for scenario in range(leverage.size):
-        more = room[rank, scenario]
-        if more != 0.0:
-            time = times[rank, scenario]
-            change += leverage[scenario] * (_strain(time + more) - _strain(time))
-            room[rank, scenario] = 0.0
+        time, more = state.rank_time[layer, rank, scenario], state.rank_room[rank, scenario]
+        change += leverage[scenario] * (_strain(time + more) - _strain(time))
+        state.rank_room[rank, scenario] = 0.0
     return change
 
 

@@ -1,15 +1,19 @@
 """What does an expert map measure? The published definitions of ``routing.<deployment>.*``, from the records alone.
 
 Rank r of a deployment is the r-th GPU of its job, in the order of its workers; it holds the slots
-``r * slots_per_rank ...`` of every layer. An expert's tokens are spread evenly over its replicas (slots that hold it).
+``r * slots_per_rank ...`` of every layer. A rank of speed 0 has failed, and its slots count for nothing. An expert's
+tokens go to its replicas (slots on live ranks that hold it) in proportion to their ``shares``; evenly where no shares
+are stated or those of its replicas are all 0.
 
-- ``balancedness``: on the last load window, sum over layers of the mean load of a rank / sum over layers of the
-  largest load of a rank; 1 where nothing was loaded;
+- ``balancedness``: on the last load window, sum over layers of the time of a perfectly balanced layer (tokens / speeds
+  of the ranks together) / sum over layers of the longest time of a rank (its tokens / its speed); with ranks alike,
+  mean over largest load of a rank. Tokens of an expert without replica count on neither side. 1 without load;
 - ``crossing_share``: tokens of recorded transitions that cross an NVLink domain / tokens of all of them. Tokens of
   an expert that are in a domain stay there if the target expert has a replica in it. 0 without transitions, and
   while the job holds no GPUs;
 - ``moved_replicas``: 0 before; after, over layers and ranks, the experts (with multiplicity) that a rank holds more
-  than before.
+  than before;
+- ``unserved_experts``, only where ``rank_speed`` is stated: over layers, the experts without replica.
 """
 
 from collections import Counter
@@ -27,13 +31,16 @@ _AT_ONCE = 100_000
 def routing_measures(deployment: ExpertDeployment, origin: ExpertDeployment, state: Snapshot) -> tuple[Measure, ...]:
     """Return every ``routing.<deployment>.*`` figure of ``deployment`` in ``state``, which was ``origin``."""
     name = f"routing.{deployment.id}"
-    return (
+    measures = (
         Measure(f"{name}.balancedness", "ratio", _balancedness(deployment), "higher"),
         Measure(
             f"{name}.crossing_share", "share", _crossing_share(deployment, _rank_domains(deployment, state)), "lower"
         ),
         Measure(f"{name}.moved_replicas", "replicas", float(moved_replicas(origin, deployment)), "lower"),
     )
+    if not deployment.rank_speed:
+        return measures
+    return (*measures, Measure(f"{name}.unserved_experts", "experts", float(_unserved(deployment)), "lower"))
 
 
 def moved_replicas(origin: ExpertDeployment, deployment: ExpertDeployment) -> int:
@@ -49,16 +56,44 @@ def moved_replicas(origin: ExpertDeployment, deployment: ExpertDeployment) -> in
     return moved
 
 
+def _speeds(deployment: ExpertDeployment) -> tuple[float, ...]:
+    return deployment.rank_speed or (1.0,) * deployment.ranks
+
+
+def _taken(deployment: ExpertDeployment, layer: int) -> list[float]:
+    """Return the share of its expert's tokens that each slot takes, 0 on a failed rank, ``(slots,)``."""
+    speeds, held = _speeds(deployment), deployment.placement[layer]
+    stated = deployment.shares[layer] if deployment.shares else (1.0,) * deployment.slots
+    live = [speeds[slot // deployment.slots_per_rank] > 0.0 for slot in range(deployment.slots)]
+    replicas: Counter[int] = Counter()
+    total: dict[int, float] = {}
+    for expert, share, up in zip(held, stated, live, strict=True):
+        if up:
+            replicas[expert] += 1
+            total[expert] = total.get(expert, 0.0) + share
+    return [
+        0.0 if not up else share / total[expert] if total[expert] > 0.0 else 1.0 / replicas[expert]
+        for expert, share, up in zip(held, stated, live, strict=True)
+    ]
+
+
 def _balancedness(deployment: ExpertDeployment) -> float:
-    per_rank = deployment.slots_per_rank
-    mean = largest = 0.0
-    for loads, held in zip(deployment.loads[-1], deployment.placement, strict=True):
-        replicas = Counter(held)
-        share = [loads[expert] / replicas[expert] for expert in held]
-        ranks = [sum(share[first : first + per_rank]) for first in range(0, deployment.slots, per_rank)]
-        mean += sum(ranks) / len(ranks)
-        largest += max(ranks)
-    return mean / largest if largest > 0 else 1.0
+    per_rank, speeds = deployment.slots_per_rank, _speeds(deployment)
+    ideal = longest = 0.0
+    for layer, (loads, held) in enumerate(zip(deployment.loads[-1], deployment.placement, strict=True)):
+        tokens = [loads[expert] * share for expert, share in zip(held, _taken(deployment, layer), strict=True)]
+        ranks = [sum(tokens[first : first + per_rank]) for first in range(0, deployment.slots, per_rank)]
+        ideal += sum(ranks) / sum(speeds)
+        longest += max(load / speed for load, speed in zip(ranks, speeds, strict=True) if speed > 0.0)
+    return ideal / longest if longest > 0 else 1.0
+
+
+def _unserved(deployment: ExpertDeployment) -> int:
+    live = [_speeds(deployment)[slot // deployment.slots_per_rank] > 0.0 for slot in range(deployment.slots)]
+    return sum(
+        deployment.experts - len({expert for expert, up in zip(held, live, strict=True) if up})
+        for held in deployment.placement
+    )
 
 
 def _rank_domains(deployment: ExpertDeployment, state: Snapshot) -> list[str]:
@@ -75,11 +110,13 @@ def _crossing_share(deployment: ExpertDeployment, rank_domains: list[str]) -> fl
         return 0.0
     names = {name: number for number, name in enumerate(dict.fromkeys(rank_domains))}
     domain = np.repeat([names[name] for name in rank_domains], deployment.slots_per_rank)
-    replicas = np.zeros((deployment.layers, deployment.experts, len(names)))
-    for layer, held in enumerate(deployment.placement):
-        np.add.at(replicas[layer], (np.array(held), domain), 1.0)
-    share = replicas / replicas.sum(axis=2, keepdims=True)
-    absent = replicas == 0.0
+    share = np.zeros((deployment.layers, deployment.experts, len(names)))
+    absent = np.ones(share.shape, dtype=np.bool_)
+    live = np.repeat(np.array(_speeds(deployment)) > 0.0, deployment.slots_per_rank)
+    for layer, row in enumerate(deployment.placement):
+        held = np.array(row)
+        np.add.at(share[layer], (held, domain), np.array(_taken(deployment, layer)))
+        absent[layer, held[live], domain[live]] = False
     across = 0.0
     for first in range(0, len(steps), _AT_ONCE):
         some = steps[first : first + _AT_ONCE]

@@ -48,6 +48,11 @@ def check_in_force(plan: Plan, snapshot: Snapshot) -> Check:
             jobs[action.job] = replace(jobs[action.job], placement=action.after)  # it may only step aside there
         if action.before != now:
             wrong.append(f"{_where(number, action)}: expected {action.before!r} to be in force, found {now!r}")
+        if isinstance(action, MoveReplicas):
+            shares = _shares_in_force(deployments[action.deployment], action)
+            if action.before_shares != shares:
+                expected = action.before_shares or "an even split"
+                wrong.append(f"{_where(number, action)}: expected shares {expected} in force, found {shares}")
     return judged("in force", wrong, "everything is as the actions expect it")
 
 
@@ -113,6 +118,9 @@ def _misfits(
             if not len(set(action.slots)) == len(action.slots) == len(action.before) == len(action.after) > 0:
                 found = f"slots {action.slots}, before {action.before}, after {action.after}"
                 yield f"expected different slots, and one expert before and after for each, found {found}"
+            if any(len(shares) not in (0, len(action.slots)) for shares in (action.before_shares, action.after_shares)):
+                found = f"{len(action.before_shares)} before and {len(action.after_shares)} after"
+                yield f"expected no shares or one for each of {len(action.slots)} slots, found {found}"
         case Compress():
             if action.checkpoint not in checkpoints:
                 yield "expected the id of a checkpoint of the snapshot, found none"
@@ -171,6 +179,11 @@ def _in_force(
             return checkpoints[action.checkpoint].archive
         case _:
             assert_never(action)
+
+
+def _shares_in_force(deployment: ExpertDeployment, action: MoveReplicas) -> tuple[float, ...]:
+    """Return the shares of the action's slots; none where the deployment states none."""
+    return tuple(deployment.shares[action.layer][slot] for slot in action.slots) if deployment.shares else ()
 
 
 def _differences(

@@ -125,7 +125,7 @@ def test_differences_are_exact_all_along_a_random_walk(seed, domains):
             assert total_cost(layout, state.slots) - before == pytest.approx(cost, abs=1e-10)
             assert state.moved.sum() - moved_before == moved
     anew = state_of(layout, state.slots)
-    for name in ("counts", "rank_time", "peak_rank", "gathered", "presence", "leaving", "arriving", "moved"):
+    for name in ("counts", "rank_time", "squares", "peak_rank", "gathered", "presence", "leaving", "arriving", "moved"):
         np.testing.assert_allclose(getattr(state, name), getattr(anew, name), atol=1e-9, err_msg=name)
     assert not state.rank_room.any()
 
@@ -255,7 +255,9 @@ def test_a_fresh_map_moves_nothing_where_the_map_in_force_is_a_fresh_one(rng):
     loads = rng.lognormal(0.0, 1.0, (3, 12))
     fresh = fresh_map(loads, contiguous(12, 16, 3), np.ones(4))
     shuffled = fresh.reshape(3, 4, 4)[:, rng.permutation(4)].reshape(3, 16)
-    assert np.array_equal(np.sort(fresh_map(loads, shuffled, np.ones(4)).reshape(3, 4, 4)), np.sort(shuffled.reshape(3, 4, 4)))
+    assert np.array_equal(
+        np.sort(fresh_map(loads, shuffled, np.ones(4)).reshape(3, 4, 4)), np.sort(shuffled.reshape(3, 4, 4))
+    )
 
 
 def snapshot(rng: np.random.Generator, deployments: int = 1, budget: int = 40, placed: bool = True) -> Snapshot:
