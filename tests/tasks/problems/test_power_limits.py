@@ -253,3 +253,31 @@ def test_search_reaches_the_optimum_that_cp_sat_proves(seed: int) -> None:
     assert problem.bound() <= optimum + 1e-9
     found = problem.search(problem.incumbent(), 20_000, np.random.default_rng(seed)).decision
     assert optimum - 1e-4 <= problem.cost(found) <= optimum + 1e-4 + 0.01 * abs(optimum)
+
+
+def verdict_on(snapshot: Snapshot, *actions: Recap | Start) -> dict[str, str]:
+    """Return the failed checks of a plan of ``actions``, costs aside."""
+    states = [Power.from_snapshot(state) for state in (snapshot, apply_actions(snapshot, actions))]
+    before, after = (problem.figures(problem.incumbent()) for problem in states)
+    part = Part(actions=actions, before=before, after=after, rows=(), bounds=())
+    plan = assemble(snapshot, [part], assumed_power=(), set_aside=(), notes=(), code_version="1", options="{}", seed=0)
+    checks = validate(plan, snapshot, None).checks
+    return {check.name: check.detail for check in checks if not check.passed and check.name != "never worse"}
+
+
+def test_a_plan_that_lifts_a_node_or_a_waiting_job_above_its_cap_is_refused() -> None:
+    limits = Limits(slot_s=SLOT_S, horizon_slots=SLOTS)
+    waits = Job("waits", 1, 4, "pending", remaining_s=SLOT_S, gpu_power_cap_w=300.0)
+    snapshot = two_racks(on("a", "runs", gpu_power_cap_w=300.0), waits, limits=limits, node_cap_w=200.0 + 4 * 400.0)
+    assert verdict_on(snapshot, Recap("runs", 300.0, 400.0, "", 0.0), Recap("waits", 300.0, 400.0, "", 0.0)) == {}
+    found = verdict_on(snapshot, Recap("runs", 300.0, 401.0, "", 0.0), Recap("waits", 300.0, 401.0, "", 0.0))
+    assert found.keys() == {"node and rack caps"}
+    assert "node a: expected at most 0 kWh" in found["node and rack caps"]
+    assert "jobs without GPUs" in found["node and rack caps"]
+
+
+def test_the_margin_counts_in_the_cap_that_the_validator_checks() -> None:
+    limits = Limits(power_cap_w=1_200.0 + 4 * 350.0, slot_s=SLOT_S, horizon_slots=SLOTS)
+    for high_w, failed in ((None, set()), (401.0, {"power cap"})):
+        job = on("a", "runs", gpu_power_w=390.0, gpu_power_high_w=high_w, gpu_power_cap_w=300.0)
+        assert verdict_on(two_racks(job, limits=limits), Recap("runs", 300.0, None, "", 0.0)).keys() == failed
