@@ -39,7 +39,7 @@ def steepest(books: Books, job: int, slots: Ints) -> Ints | None:
 
 
 def fragments(sizes: Ints, largest: int) -> Floats:
-    """Return the expected fragments of a place with 0, 1, ... ``largest`` free GPUs: those times the share too large."""
+    """Return the expected fragments of a place with 0, 1, ... ``largest`` free GPUs, ``(largest + 1,)``."""
     free = np.arange(largest + 1)
     too_large = (sizes[None, :] > free[:, None]).mean(axis=1)
     return np.asarray(free * too_large, np.float64)

@@ -1,4 +1,4 @@
-"""Where would a graph partitioner put gangs? METIS over the traffic between workers, and a repair that keeps the limits.
+"""Where would a graph partitioner put gangs? METIS over the traffic between workers, and a repair to keep the limits.
 
 Multilevel k-way partitioning (Karypis and Kumar 1998, doi 10.1137/S1064827595287997) into as many parts as there are
 NVLink domains, each as large as its domain. METIS knows no exact capacities, no budget and nothing of where a worker

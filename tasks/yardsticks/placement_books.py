@@ -1,9 +1,9 @@
 """How is a rule that places one job at a time run over a cluster? For those that wait, or for all under the budget.
 
 A rule sees the free GPUs and returns a node for each worker of one job. Schedulers do the first (*waiting only*):
-whoever runs is never touched. To compare with a plan that migrates, *replanned* also lifts running jobs, the dearest per GPU
-first, and keeps what the rule does with each if the exact cost falls and the migration budget, the spare nodes and
-pinned jobs are respected.
+whoever runs is never touched. To compare with a plan that migrates, *replanned* also lifts running jobs, the dearest
+per GPU first, and keeps what the rule does with each if the exact cost falls and the migration budget, the spare nodes
+and pinned jobs are respected.
 """
 
 from collections.abc import Callable

@@ -92,5 +92,5 @@ def growth(folder: Path, half: Half, sizes: Sequence[int], *, seed: int) -> list
 
 def exponent(rows: Sequence[Grown]) -> float:
     """Return the slope of log seconds over log GPUs, by least squares."""
-    gpus, seconds = (np.log([value for value in column]) for column in zip(*((r.gpus, r.whole_s) for r in rows)))
+    gpus, seconds = np.log([row.gpus for row in rows]), np.log([row.whole_s for row in rows])
     return float(np.polyfit(gpus, seconds, 1)[0])

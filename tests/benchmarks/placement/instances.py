@@ -180,7 +180,7 @@ def _drawn(trace: Trace, times: int, capacity: int, rng: np.random.Generator) ->
     period = float(trace.arrival_s[-1] - trace.arrival_s[0]) + 1.0
     begin = int(rng.integers(gpus.size))
     order = np.concatenate([np.arange(begin, gpus.size), np.arange(begin)])
-    wrapped = (trace.arrival_s[order] - trace.arrival_s[begin]) % period
+    wrapped = trace.arrival_s[order] - trace.arrival_s[begin] + np.where(order < begin, period, 0.0)
     arrival_s = np.concatenate([wrapped + number * period for number in range(rounds)])
     keep = rng.random(arrival_s.size) < KEPT
     row = np.tile(order, rounds)[keep]
