@@ -38,7 +38,8 @@ WHOLE = (0, 1, 2, 3)
 CHECKS = {
     "format", "signature", "snapshot", "never worse", "state before", "targets", "archives", "in force", "inverse",
     "state after", "experts", "migration budget", "pinned jobs", "nodes", "GPU models", "spare nodes",
-    "migration order", "dependencies", "GPUs per slot", "power cap", "cap range", "metrics",
+    "migration order", "failed ranks", "expert moves", "dependencies", "GPUs per slot", "power cap", "cap range",
+    "metrics",
 }  # fmt: skip
 
 same_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
