@@ -43,7 +43,10 @@ class BoostingModel:
 
 @dataclass(frozen=True, slots=True)
 class Boosting:
-    """Options of the trees; chosen on some of the ML.ENERGY models, and judged on the others.
+    """Options of the trees, chosen on 34 models of the ML.ENERGY leaderboard.
+
+    On generated clusters they err less than scikit-learn's own (16 % for 17 %, 19 % for 21 %), on served models about
+    as much; ``bench_forecasters`` prints both.
 
     Args:
         rounds: trees.
