@@ -76,9 +76,12 @@ def cp_sat(
         ends.append(end)
         levels.append(chosen)
         if hint is not None:
-            model.add_hint(start, int(hint.start[j]))
+            at, now = int(hint.start[j]), int(hint.level[j])
+            until = min(slots, at + int(work.duration[j, now]))
+            for variable, value in ((start, at), (end, until), (size, until - at), (power, int(work.draw[j, now]))):
+                model.add_hint(variable, value)
             for k, literal in enumerate(chosen):
-                model.add_hint(literal, int(hint.level[j] == k))
+                model.add_hint(literal, int(now == k))
     for later, earlier in problem.tables.edges:
         model.add(starts[later] >= ends[earlier])
     *usable, headroom_mw = problem.tables.limit.tolist()
@@ -94,6 +97,8 @@ def cp_sat(
             table = work.site_draw[next(e for e in entries if work.site[e] == site)].tolist()
             power = model.new_int_var(min(table), max(table), f"power {j} at {site}")
             model.add(power == sum(table[k] * levels[j][k] for k in range(len(levels[j]))))
+            if hint is not None:
+                model.add_hint(power, table[int(hint.level[j])])
             here.append(intervals[j])
             drawn.append(power)
         if here:
