@@ -27,6 +27,9 @@ CONGESTION = 2.0
 HOT, COLD = 0.1, 0.001
 """First and last temperature, in mean seconds of a transfer."""
 
+MANY = 200
+"""Transfers above which it begins colder, in proportion: first fit, where it begins, is closer to the bound there."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assigned:
@@ -166,7 +169,7 @@ class Links:
             self.conflicts.neighbour,
             self.congestion,
             evaluations,
-            HOT * unit,
+            max(COLD, HOT * min(1.0, MANY / self.seconds.size)) * unit,
             COLD * unit,
             int(rng.integers(1, 1 << 62)),
         )
