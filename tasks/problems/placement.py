@@ -36,7 +36,7 @@ from tasks.problems.migration import SpareRoom, ordered_batches
 from tasks.problems.moves import fusion_window
 from tasks.problems.placement_figures import placement_figures
 from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, keeps_limits, total_cost
-from tasks.problems.placement_search import anneal, sample_moves
+from tasks.problems.placement_search import anneal, prune, sample_moves
 from tasks.problems.placement_tables import PlacementWeights, crew_of, nodes_of, room_of, stopped_s
 from tasks.problems.protocol import Figure, Found, Window
 
@@ -145,11 +145,11 @@ class Placement:
         return traffic + float(crew.job_wait[waits].sum() - (crew.job_wait[dear] * share).sum())
 
     def search(self, decision: Placed, evaluations: int, rng: np.random.Generator) -> Found[Placed]:
-        """Anneal from ``decision`` in several coolings, hot ones and cold ones by turns."""
+        """Anneal from ``decision`` in several coolings, cold and hot by turns; drop migrations that do not pay."""
         if not self.crew.home.size:
             return Found(decision, 0, 0)
         best, accepted = anneal(decision.node_of, self.room, self.crew, evaluations, HOTTEST, COLD, rng)
-        found = self._canonical(best)
+        found = self._canonical(prune(best, self.room, self.crew, rng))
         return Found(found if self.cost(found) < self.cost(decision) else decision, evaluations, int(accepted))
 
     def window(self, decision: Placed, size: int, rng: np.random.Generator) -> Window[Placed]:

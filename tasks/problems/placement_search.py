@@ -7,6 +7,7 @@ Every move keeps each node within its capacity, each running job placed, the mig
 import numpy as np
 from numba import njit
 
+from tasks.problems.placement_ejection import complete, send_home
 from tasks.problems.placement_kernel import Crew, Floats, Ints, Room
 from tasks.problems.placement_moves import propose
 from tasks.problems.placement_state import Proposal, difference, new_state, undo
@@ -53,6 +54,36 @@ def anneal(
             else:
                 undo(state, room, crew, move)
     return best, improved
+
+
+@njit(cache=True)
+def prune(start: Ints, room: Room, crew: Crew, rng: np.random.Generator) -> Ints:
+    """Return ``start`` without the migrations that do not pay for themselves.
+
+    Job by job, whoever is away goes home, together with those who must make room for that, if it costs nothing.
+    """
+    state = new_state(start, room, crew)
+    move = Proposal(np.zeros(start.size + 2, np.int64), np.zeros(start.size + 2, np.int64), np.zeros(1, np.int64))
+    again = True
+    while again:
+        again = False
+        for job in range(crew.job_gang.size):
+            if state.moved[job] == 0:
+                continue
+            move.length[0] = 0
+            used = state.budget_used[0]
+            send_home(job, state, room, crew, rng, move)
+            complete(state, crew, move)
+            if move.length[0] == 0:
+                continue
+            delta = difference(state, room, crew, move)
+            if delta == np.inf:
+                continue
+            if delta <= 1e-9 and state.budget_used[0] < used:
+                again = True
+            else:
+                undo(state, room, crew, move)
+    return state.node_of
 
 
 @njit(cache=True)

@@ -29,8 +29,8 @@ class PlacementWeights:
 
     scale_out_gb_per_s: float = 50.0
     rack: float = 0.5
-    domain: float = 0.5
-    uneven: float = 0.05
+    domain: float = 1.0
+    uneven: float = 0.5
     stranded: float = 1.0
     next_gang: float = 0.25
     waiting: float = 2.0

@@ -107,6 +107,48 @@ def test_batches_out_of_order_fail_by_the_migration_order(replan: Replan, snapsh
     assert "expected a batch after 1, found 0" in found["migration order"]
 
 
+def aside(node: str, **changes: object) -> tuple[Migrate, Migrate]:
+    """``old`` steps aside onto a node and moves on from there to another."""
+    rest = (Worker(node, (0, 1)),)
+    first = Migrate("old", (Worker("c0", (0, 1)),), rest, 1, "", 0.0)
+    then = Migrate("old", rest, (Worker("c0", (2, 3)),), 2, "", 0.0)
+    return first, replace(then, **changes)  # type: ignore[arg-type]
+
+
+def test_a_job_may_step_aside_once_on_its_way(replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]) -> None:
+    state = roomier(snapshot)
+    first, then = aside("e0")
+    assert failed(validate(replan(state, (*actions[:2], first, then, *actions[2:])), state, None)) == {}
+    back = replace(then, after=first.before)  # only to return
+    found = failed(validate(replan(state, (*actions[:2], first, back, *actions[2:])), state, None))
+    assert found.keys() == {"migration order"}
+    assert "expected it to step aside at most once" in found["migration order"]
+
+
+@pytest.mark.parametrize("rest", ["drained", "of another model", "in use"])
+def test_a_job_that_steps_aside_rests_where_it_may(
+    replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...], rest: str
+) -> None:
+    state = roomier(snapshot)
+    if rest == "drained":
+        state = with_node(state, "e0", state="drained")
+    way = aside({"drained": "e0", "of another model": "d0", "in use": "a0"}[rest])
+    found = failed(validate(replan(state, (*actions[:2], *way, *actions[2:])), state, None))
+    assert found.keys() == {"migration order"}
+
+
+def test_spare_nodes_that_are_taken_fail(replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]) -> None:
+    spare = replace(snapshot, limits=replace(snapshot.limits, spare_nodes_per_domain=1, migration_budget_gpus=10))
+    moves = (*actions[:2], TO_E0, *actions[2:])
+    assert failed(validate(replan(spare, moves), spare, None)) == {}  # a domain of one node keeps none
+    e0 = next(node for node in spare.nodes if node.id == "e0")
+    guest = Job("guest", 1, 4, "running", (Worker("e1", WHOLE),), gpu_power_w=60.0)
+    state = replace(spare, nodes=(*spare.nodes, replace(e0, id="e1")), jobs=(*spare.jobs, guest))
+    found = failed(validate(replan(state, moves), state, None))
+    assert found == {"spare nodes": "domain e: expected at least 1 wholly free node(s), found 0"}
+    assert failed(validate(replan(state, actions), state, None)) == {}
+
+
 def test_more_power_above_the_cap_than_in_force_fails(
     replan: Replan, snapshot: Snapshot, actions: tuple[Action, ...]
 ) -> None:
