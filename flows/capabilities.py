@@ -31,11 +31,19 @@ def _power(state: Snapshot, _forecast: Forecast, _params: Params) -> tuple[Probl
 
 
 def _routing(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Problem[Any], ...]:
-    return tuple(
-        Routing.from_snapshot(
-            state, deployment.id, loads=forecast.loads_of(deployment.id), weights=params.routing_weights
-        )
-        for deployment in state.deployments
+    return tuple(_experts(state, deployment.id, forecast, params) for deployment in state.deployments)
+
+
+def _experts(state: Snapshot, deployment: str, forecast: Forecast, params: Params) -> Routing:
+    futures = forecast.scenarios_of(deployment)
+    return Routing.from_snapshot(
+        state,
+        deployment,
+        loads=forecast.loads_of(deployment),
+        weights=params.routing_weights,
+        scenarios=futures.tokens,
+        likelihood=futures.likelihood,
+        load_error=futures.load_error,
     )
 
 

@@ -13,7 +13,9 @@ from data.schemas.plan import AssumedPower, Fallback
 from tasks.forecasters.congestion import Congestion, expect_congestion, taught
 from tasks.forecasters.congestion_methods import BoostedLinks
 from tasks.forecasters.jobs import job_samples
-from tasks.forecasters.load import Ewma, Floats, Loads
+from tasks.forecasters.load import Floats, Loads
+from tasks.forecasters.load_lstm import Lstm
+from tasks.forecasters.load_scenarios import Scenarios
 from tasks.forecasters.power import MEASURED, PowerRules, forecast_power, train_power
 from tasks.forecasters.protocol import ForecastFailed, TrainedPower
 
@@ -65,9 +67,20 @@ class Forecast:
         Raises:
             ValueError: there is no such deployment.
         """
+        return self._experts_of(deployment).tokens
+
+    def scenarios_of(self, deployment: str) -> Scenarios:
+        """Return the futures that a map of the deployment's experts should be made for.
+
+        Raises:
+            ValueError: there is no such deployment.
+        """
+        return self._experts_of(deployment).scenarios
+
+    def _experts_of(self, deployment: str) -> Loads:
         for expert in self.experts:
             if expert.deployment == deployment:
-                return expert.loads.tokens
+                return expert.loads
         raise ValueError(f"deployment: expected one of {[one.deployment for one in self.experts]}, got {deployment!r}")
 
     def assumed(self, snapshot: Snapshot) -> Snapshot:
@@ -103,7 +116,7 @@ def predict(
     Raises:
         ValueError: the snapshot has no nodes.
     """
-    of_power, of_links = rng.spawn(2)
+    of_power, of_links, of_experts = rng.spawn(3)
     samples = job_samples(snapshot)
     power = forecast_power(
         samples,
@@ -136,8 +149,8 @@ def predict(
     )
     congestion, stood_in, said = _congestion(snapshot, of_links)
     experts = tuple(
-        ExpertForecast(deployment.id, Ewma()(np.array(deployment.loads, dtype=np.float64)))
-        for deployment in snapshot.deployments
+        ExpertForecast(deployment.id, Lstm()(np.array(deployment.loads, dtype=np.float64), draw))
+        for deployment, draw in zip(snapshot.deployments, of_experts.spawn(len(snapshot.deployments)), strict=True)
     )
     learned = _learned(trained) if trained is not None and assumed else ()
     return Forecast(
@@ -171,10 +184,13 @@ def _learned(trained: TrainedPower) -> tuple[str, ...]:
 
 
 def _weighed(expert: ExpertForecast) -> str:
-    loads = expert.loads
+    loads, scenarios = expert.loads, expert.loads.scenarios
+    past = len(scenarios.tokens) - 1
+    made_for = f"the forecast and {past} past windows" if past else "the forecast alone"
     return (
-        f"expert loads of {expert.deployment}: weight {loads.alpha:g} on the newest window, error on past windows "
-        f"{loads.error:.1%}, of the last window alone {loads.last_window_error:.1%}"
+        f"expert loads of {expert.deployment}: by {loads.method}; weight {loads.alpha:g} on the newest window, error "
+        f"on past windows {loads.error:.1%}, of the last window alone {loads.last_window_error:.1%}; the past explains "
+        f"{scenarios.recurrence:.0%} of the newest deviation, so maps are made for {made_for}"
     )
 
 

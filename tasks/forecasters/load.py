@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.forecasters.load_scenarios import PastWindows, Scenarios
+
 Floats = NDArray[np.float64]
 
 
@@ -18,12 +20,16 @@ class Loads:
         alpha: weight of the newest window that was chosen; 1 is the last window itself.
         error: of one-step-ahead forecasts of the past with that weight: sum of absolute errors over sum of tokens.
         last_window_error: the same for forecasting each window by the one before; both 0 with a single window.
+        scenarios: futures that a map should be made for, the forecast among them.
+        method: who made the forecast, and where another was tried, how it did.
     """
 
     tokens: Floats
     alpha: float
     error: float
     last_window_error: float
+    scenarios: Scenarios
+    method: str = "weighted mean of past windows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +60,31 @@ class Ewma:
             raise ValueError(f"loads: expected shape (windows, layers, experts) with a window, got {loads.shape}")
         # ties go to the larger weight: with two windows the past cannot tell, and the last window is what is known
         tried = [_smoothed(loads, alpha) for alpha in sorted({*self.alphas, 1.0}, reverse=True)]
-        best = min(tried, key=lambda forecast: forecast.error)
-        return Loads(best.tokens, best.alpha, best.error, tried[0].error)
+        best = min(tried, key=lambda smoothed: smoothed.error)
+        scenarios = PastWindows()(loads, best.mean, best.expected, best.error)
+        return Loads(best.mean, best.alpha, best.error, tried[0].error, scenarios)
 
 
-def _smoothed(loads: Floats, alpha: float) -> Loads:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Smoothed:
+    """The mean with one weight, what it was before the newest window came, and its error so far."""
+
+    mean: Floats
+    expected: Floats
+    alpha: float
+    error: float
+
+
+def _smoothed(loads: Floats, alpha: float) -> _Smoothed:
     total = float(loads[1:].sum())
     error = 0.0
-    mean = loads[0].astype(np.float64)
+    mean = expected = loads[0].astype(np.float64)
     for window in loads[1:]:
+        expected = mean
         error += float(np.abs(window - mean).sum())
         # the step form, since a constant series then stays exactly what it is
         mean = mean + alpha * (window - mean)
     if alpha == 1.0:
         mean = loads[-1].astype(np.float64)
     mean.flags.writeable = False
-    share = error / total if total > 0 else 0.0
-    return Loads(mean, alpha, share, share if alpha == 1.0 else np.nan)
+    return _Smoothed(mean, expected, alpha, error / total if total > 0 else 0.0)
