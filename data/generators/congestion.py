@@ -4,7 +4,11 @@ No public set of labelled link congestion exists for GPU clusters, so labels com
 parallelism hold the GPUs of a fabric (:mod:`data.generators.topologies`, or a dump of a real one), send what
 :mod:`data.generators.traffic` says over the ways that :mod:`data.generators.ecmp` finds, and at each moment share links
 max-min fairly (:mod:`data.generators.flow_level`). What a counter would show until now is observed; what flows lack
-later is the label. Queues, retransmissions and adaptive routing are not simulated.
+later is the label.
+
+Waits are those of a lossless network: a port counts ``port_xmit_wait`` while it has something to send and the next
+switch gives it no credits. So a full link makes the ports before it wait, and hardly its own. Packets, retransmissions
+and adaptive routing are not simulated.
 """
 
 from dataclasses import dataclass
@@ -17,7 +21,10 @@ from data.generators.flow_level import carried, fair_shares
 from data.generators.gangs import gangs_on, levels
 from data.generators.topologies import dgx, fat_tree, nvl72, torus, two_tiers
 from data.generators.traffic import Mix, demands_of
-from data.schemas.fabric import Demands, Fabric, Floats, Ints
+from data.schemas.fabric import Demands, Fabric, Floats, Ints, Routes
+
+BLOCKING = 40.0
+"""Waits per GB that is held back further on, over those per GB that is sent by a port busy half of the time."""
 
 LACKING = 0.1
 """A link is short at a moment if the flows that it holds back lack this share of what they ask of it."""
@@ -39,7 +46,7 @@ class LinkHistory:
         waits_per_s: ``port_xmit_wait``; NaN in the row of a port that does not count it, ``(links, observed)``.
         nvlink_load: ``DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL`` of the GPUs of the machine at one end, as a share of what
             their NVLinks carry; NaN between switches and where nobody meters it, ``(links, observed)``.
-        ends: the two places that the link joins, ``(links, 2)``.
+        ends: the places where the link starts and ends, ``(links, 2)``.
         congested: the label, ``(links,)``.
     """
 
@@ -100,9 +107,10 @@ def history_on(fabric: Fabric, rng: np.random.Generator, *, observed: int = 24, 
     ports = np.array([index for index in range(links) if _is_port(fabric, index)])
     bandwidth = fabric.capacity_gb_per_s[ports]
     rate = got[:, ports]
-    load = np.minimum(rate / bandwidth, 0.98)
-    # what queues even on average: the waiting of a single server, and what was turned away on top
-    waits = 10.0 ** rng.uniform(2.0, 6.0) * (rate * load / (1.0 - load) + 40.0 * lack[:, ports])
+    load = np.minimum(rate / bandwidth, 0.9)
+    blocked = _blocked(demand - shares.rate_gb_per_s, shares.holding, routes, links)[:, ports]
+    # a port waits for its turn, as a single server's queue does, and for credits of whoever is full further on
+    waits = 10.0 ** rng.uniform(2.0, 6.0) * (rate * load / (1.0 - load) + BLOCKING * blocked)
     waits *= np.exp(0.5 * rng.standard_normal(waits.shape))
     waits[:, rng.random(len(ports)) < rng.choice([0.0, 0.1, 1.0], p=[0.6, 0.2, 0.2])] = np.nan
     shown = np.clip(rate * np.exp(0.05 * rng.standard_normal(rate.shape)), 0.0, bandwidth)
@@ -142,6 +150,24 @@ def _scale(fabric: Fabric, network: Demands, jobs: int, rng: np.random.Generator
     level = rng.beta(1.5, 2.0, size=jobs)
     speed = fabric.capacity_gb_per_s[fabric.nvlink_up].mean()
     return np.asarray(level * np.where(busiest > 0, 1.0 / np.maximum(busiest, 1e-12), 0.5 * speed))
+
+
+def _blocked(lack: Floats, holding: NDArray[np.bool_], routes: Routes, links: int) -> Floats:
+    """Return the GB/s that each link cannot pass on since a later link of the way holds the flow, ``(moments, links)``.
+
+    Args:
+        lack: of each flow, ``(moments, flows)``.
+        holding: links that hold flows back, ``(moments, links)``.
+        routes: of the flows.
+        links: in the network.
+    """
+    held = holding[:, routes.links].astype(np.int64)
+    upto = np.cumsum(held, axis=1)  # holding links until here, over all flows
+    through = np.concatenate([np.zeros((len(lack), 1), dtype=np.int64), upto], axis=1)[:, routes.first[1:]]
+    later = through[:, routes.flow] > upto
+    index = routes.links[None, :] + links * np.arange(len(lack))[:, None]
+    sums = np.bincount(index.ravel(), (lack[:, routes.flow] * later).ravel(), minlength=len(lack) * links)
+    return np.asarray(sums.reshape(len(lack), links))
 
 
 def _served(rate: Floats, demand: Floats, network: Demands, jobs: int) -> Floats:

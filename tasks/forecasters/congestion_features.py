@@ -32,9 +32,10 @@ COUNTER_OF: Mapping[str, str] = MappingProxyType(
         "full_share_now": SENT,
         "waits_now": WAITED,
         "load_last": SENT,
-        "around_load_now": SENT,
-        "around_full_now": SENT,
-        "around_waits_now": WAITED,
+        "before_load_now": SENT,
+        "before_waits_now": WAITED,
+        "behind_load_now": SENT,
+        "behind_waits_now": WAITED,
         "nvlink_now": NVLINK,
         "nvlink_trend": NVLINK,
         "nvlink_known": NVLINK,
@@ -58,7 +59,7 @@ class Counters:
         waits_per_s: NaN in the rows of links that do not count them, ``(links, samples)``.
         nvlink_load: of the machine at one end, as a share of what its NVLinks carry; NaN where nobody knows,
             ``(links, samples)``.
-        ends: the two places that each link joins, numbered from 0, ``(links, 2)``.
+        ends: the places where each link starts and ends, numbered from 0, ``(links, 2)``.
     """
 
     bandwidth_gb_per_s: Floats
@@ -74,7 +75,8 @@ def link_features(counters: Counters) -> Floats:
     Loads are shares of the bandwidth; the trend is the change over the whole series; "now" is its last sixth; tight is
     the logarithm of what is left of the link, since 0.98 is not 0.9 with a little more. How many waits a counter shows
     depends on the hardware, so what counts is the logarithm of waits per gigabyte against the network's median.
-    "Around" is the mean over the metered links that share an end with this one.
+    "Before" is the mean over the metered links that end where this one starts, "behind" over those that start where it
+    ends: a full link makes those before it wait for credits.
     """
     sent = counters.throughput_gb_per_s
     load = np.clip(sent / np.maximum(counters.bandwidth_gb_per_s, 1e-9)[:, None], 0.0, 1.0)
@@ -88,7 +90,11 @@ def link_features(counters: Counters) -> Floats:
     nvlink = counters.nvlink_load
     inside = np.asarray(np.isfinite(nvlink).all(axis=1))
     nvlink = np.where(inside[:, None], nvlink, 0.0)
-    around = _around(np.column_stack([now.mean(axis=1), (now > FULL).mean(axis=1), waits_now]), counters.ends)
+    own = np.column_stack([now.mean(axis=1), waits_now])
+    before, behind = (
+        _means(own, counters.ends[:, 1], counters.ends[:, 0]),
+        _means(own, counters.ends[:, 0], counters.ends[:, 1]),
+    )
     return np.column_stack(
         [
             load.mean(axis=1),
@@ -104,7 +110,8 @@ def link_features(counters: Counters) -> Floats:
             (now > FULL).mean(axis=1),
             waits_now,
             load[:, -1],
-            around,
+            before,
+            behind,
             nvlink[:, -last:].mean(axis=1),
             _trend(nvlink),
             inside,
@@ -137,13 +144,15 @@ def _waits(waits_per_s: Floats, sent_gb_per_s: Floats, known: NDArray[np.bool_])
     return np.where(busy, np.clip(each - middle, -2.0, 3.0), 0.0)
 
 
-def _around(values: Floats, ends: NDArray[np.int64]) -> Floats:
-    """Return means over the links that share an end with each, 0 where there are none, ``(links, values)``."""
-    places = int(ends.max(initial=-1)) + 1
-    count = np.bincount(ends.ravel(), minlength=places)
-    others = (count[ends].sum(axis=1) - 2)[:, None]
-    sums = np.stack(
-        [np.bincount(ends.ravel(), np.repeat(column, 2), minlength=places)[ends].sum(axis=1) for column in values.T],
-        axis=1,
-    )
-    return np.asarray(np.divide(sums - 2.0 * values, others, out=np.zeros_like(values), where=others > 0))
+def _means(values: Floats, of: NDArray[np.int64], at: NDArray[np.int64]) -> Floats:
+    """Return for each link the means over the links that are ``of`` the place that it is ``at``, else 0.
+
+    Args:
+        values: of each link, ``(links, values)``.
+        of: place that each link's values are counted for, ``(links,)``.
+        at: place that each link asks about, ``(links,)``.
+    """
+    places = int(max(of.max(initial=-1), at.max(initial=-1))) + 1
+    count = np.bincount(of, minlength=places)[:, None]
+    sums = np.stack([np.bincount(of, column, minlength=places) for column in values.T], axis=1)
+    return np.asarray(np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)[at])

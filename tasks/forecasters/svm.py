@@ -3,7 +3,6 @@
 Soft-margin SVM with a radial kernel (Cortes and Vapnik 1995, doi 10.1007/BF00994018).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from data.generators.congestion import LinkHistory
-from tasks.forecasters.congestion import CongestionModel, learn, taught
-from tasks.forecasters.congestion_features import NAMES as NAMES
-from tasks.forecasters.congestion_features import labelled as labelled
 from tasks.forecasters.protocol import Floats
 
 
@@ -64,11 +59,3 @@ class Svm:
     def estimator(self, seed: int) -> CalibratedSvm:  # noqa: ARG002  # nothing in it is drawn by chance
         """Return an untrained classifier."""
         return CalibratedSvm(self.penalty, self.gamma)
-
-    def train(self, histories: Sequence[LinkHistory], rng: np.random.Generator) -> CongestionModel:
-        """Run :func:`tasks.forecasters.congestion.learn`."""
-        return learn(self, histories, rng)
-
-    def taught(self, rng: np.random.Generator) -> CongestionModel:
-        """Run :func:`tasks.forecasters.congestion.taught`."""
-        return taught(self, rng)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from data.generators.congestion import history_on, link_history, random_fabric
+from data.generators.congestion import _blocked, history_on, link_history, random_fabric
 from data.generators.fabric import topology_fabric
 from data.generators.gangs import OCCUPIED, gangs_on, levels
 from data.generators.topologies import dgx, two_tiers
 from data.readers.topology import read_topology
+from data.schemas.fabric import Routes
 
 
 def test_the_same_seed_gives_the_same_network():
@@ -93,3 +94,11 @@ def test_a_real_fabric_can_be_simulated(real_data):
     one = history_on(topology_fabric(read_topology(path)), np.random.default_rng(0))
     assert len(one.congested) == 2 * 735
     assert 0.0 < one.congested.mean() < 0.3
+
+
+def test_a_full_link_makes_the_ports_before_it_wait_and_not_those_behind():
+    """Flow 0 crosses links 0, 1, 2 and lacks 3 at link 1; flow 1 crosses links 3 and 2, and lacks nothing."""
+    routes = Routes(np.array([0, 3, 5]), np.array([0, 1, 2, 3, 2]))
+    holding = np.array([[False, True, False, False], [False] * 4])
+    found = _blocked(np.array([[3.0, 0.0], [0.0, 0.0]]), holding, routes, 4)
+    assert found.tolist() == [[3.0, 0.0, 0.0, 0.0], [0.0] * 4]

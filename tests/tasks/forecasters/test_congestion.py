@@ -9,12 +9,12 @@ from data.schemas.cluster import Link
 from data.schemas.telemetry import LinkSeries
 from tasks.forecasters.congestion import CongestionModel, expect_congestion, taught
 from tasks.forecasters.congestion_features import NAMES
-from tasks.forecasters.congestion_methods import BoostedLinks
+from tasks.forecasters.congestion_methods import Logistic
 
 
 @pytest.fixture(scope="module")
 def model() -> CongestionModel:
-    return taught(BoostedLinks(), np.random.default_rng(0))
+    return taught(Logistic(), np.random.default_rng(0))
 
 
 class Recorder:

@@ -63,7 +63,7 @@ def test_learning_again_gives_the_same_scores(method, seen):
 def test_links_that_are_all_alike_teach_nothing(seen):
     quiet = replace(seen[0], congested=np.zeros_like(seen[0].congested))
     with pytest.raises(ForecastFailed, match="the same label"):
-        Svm().train([quiet], np.random.default_rng(0))
+        learn(Svm(), [quiet], np.random.default_rng(0))
 
 
 def test_what_is_taught_is_what_is_learned_from_the_simulator(seen):
@@ -97,7 +97,7 @@ def test_what_is_not_known_is_nought_and_said_to_be_unknown(seen):
 
 
 def test_features_of_a_rising_link_and_of_its_neighbours():
-    """Links 0 and 1 share an end; link 2 is alone."""
+    """Link 0 leads to where link 1 starts; link 2 is alone."""
     sent = np.array([np.linspace(0.0, 5.0, 12), np.full(12, 9.5), np.full(12, 1.0)])
     unknown = np.full((3, 12), np.nan)
     rows = link_features(
@@ -108,10 +108,10 @@ def test_features_of_a_rising_link_and_of_its_neighbours():
     assert rising["load_max"] == rising["load_last"] == pytest.approx(0.5)
     assert rising["load_trend"] == pytest.approx(0.5)
     assert rising["load_now"] == pytest.approx((5.0 + 5.0 * 10 / 11) / 20)
-    assert rising["around_load_now"] == pytest.approx(0.95)
-    assert rising["around_full_now"] == 1.0
-    assert full["around_load_now"] == pytest.approx(rising["load_now"])
-    assert alone["around_load_now"] == 0.0
+    assert rising["behind_load_now"] == pytest.approx(0.95)
+    assert full["before_load_now"] == pytest.approx(rising["load_now"])
+    assert rising["before_load_now"] == full["behind_load_now"] == 0.0
+    assert alone["before_load_now"] == alone["behind_load_now"] == 0.0
     assert rising["waits_known"] == 0.0
     assert rising["nvlink_now"] == pytest.approx(0.25)
 
