@@ -11,7 +11,7 @@ from data.errors import BadSource, SourceUnavailable
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import AssumedPower, Fallback
 from tasks.forecasters.congestion import Congestion, expect_congestion, taught
-from tasks.forecasters.congestion_methods import BoostedLinks
+from tasks.forecasters.congestion_methods import Logistic
 from tasks.forecasters.jobs import job_samples
 from tasks.forecasters.load import Floats, Loads
 from tasks.forecasters.load_lstm import Lstm
@@ -168,7 +168,7 @@ def _congestion(
 ) -> tuple[Congestion, tuple[Fallback, ...], tuple[str, ...]]:
     if not snapshot.link_series:
         return NOWHERE, (), ("no link is metered: nothing is said of congestion",)
-    method = BoostedLinks()
+    method = Logistic()
     try:
         congestion = expect_congestion(snapshot, taught(method, rng))
     except ForecastFailed as error:
