@@ -2,7 +2,7 @@
 
 They were compared on topologies that they had not seen (``python -m tests.benchmarks.bench_congestion``). The fewer
 freedoms, the better there: links of one simulated network are much alike, so there is less to learn from than there
-are rows.
+are rows. Options were chosen on other random networks of the same topologies, so the figures may flatter a little.
 """
 
 from dataclasses import dataclass
