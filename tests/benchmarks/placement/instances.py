@@ -113,7 +113,9 @@ def machines(shape: Literal["nvl72", "dgx"], gpus: int) -> tuple[Node, ...]:
     return nvl72_racks(racks) + (nvl72_racks(1, trays=trays, first=racks + 1) if trays else ())
 
 
-def instance(trace: Trace, family: Family, *, gpus: int, seed: int, load: float = LOAD, looks: int = 24) -> Snapshot:
+def instance(
+    trace: Trace, family: Family, *, gpus: int, seed: int, looks: int = 24, turnover: float = 40.0
+) -> Snapshot:
     """Return the cluster that a replay leaves behind at one moment: nearly full, with a short queue.
 
     Traces arrive in bursts, so a replay swings between idle and a queue of days. Of ``looks`` moments the one is taken
@@ -125,14 +127,14 @@ def instance(trace: Trace, family: Family, *, gpus: int, seed: int, load: float 
         family: shape and multiple; its trace's name is taken as said.
         gpus: of the cluster.
         seed: of the rows that are kept, of where the replay begins, of the moments, and of what the trace does not say.
-        load: GPU seconds asked for over those offered.
         looks: moments in the later half of the replay that are looked at.
+        turnover: jobs that arrive over those that run at once, about.
     """
     rng = np.random.default_rng(seed)
     nodes = machines(family.shape, gpus)
     capacity = sum(node.gpus for node in nodes)
-    rows = _drawn(trace, family.times, capacity, rng)
-    span_s = _span(rows, capacity, load)
+    rows = _drawn(trace, family.times, capacity, turnover, rng)
+    span_s = _span(rows, capacity, LOAD)
     width = nodes[0].gpus
     per_worker = np.gcd(np.minimum(rows.gpus, width), rows.gpus)
     anything = np.full(rows.gpus.size, ANY)
@@ -171,11 +173,11 @@ def instances(folder: Path, half: Half, *, gpus: int, each: int) -> list[tuple[s
     ]
 
 
-def _drawn(trace: Trace, times: int, capacity: int, rng: np.random.Generator) -> Trace:
+def _drawn(trace: Trace, times: int, capacity: int, turnover: float, rng: np.random.Generator) -> Trace:
     """Return a share of the rows from a random one on, wrapped around, repeated where the machines need more."""
     duration_s = np.minimum(trace.duration_s, 3.0 * float(trace.arrival_s[-1] - trace.arrival_s[0]))
     gpus = np.minimum(trace.gpus * times, capacity // 4)
-    wanted = 40 * capacity / max(1.0, float(gpus @ duration_s) / float(duration_s.sum()))
+    wanted = turnover * capacity / max(1.0, float(gpus @ duration_s) / float(duration_s.sum()))
     rounds = max(1, int(np.ceil(wanted / (KEPT * gpus.size))))
     period = float(trace.arrival_s[-1] - trace.arrival_s[0]) + 1.0
     begin = int(rng.integers(gpus.size))
