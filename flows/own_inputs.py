@@ -1,4 +1,4 @@
-"""What can be done from a terminal without a cluster? Experts from recordings, tokens from a stream, rounds of messages."""
+"""What can be done from a terminal without a cluster? Experts of recordings, tokens of a stream, rounds of messages."""
 
 import json
 from pathlib import Path
