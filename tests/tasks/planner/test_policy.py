@@ -10,7 +10,7 @@ from data.errors import BadSource
 from data.readers.arrivals import read_arrivals
 from tasks.planner.episode import FEATURES, episode, play
 from tasks.planner.policy import SHIPPED, Learned, load_policy, save_policy
-from tasks.planner.rules import Every
+from tasks.planner.rules import DEFAULT, Every
 from tasks.planner.train import Training, trained
 from tasks.planner.world import Jobs
 
@@ -61,8 +61,9 @@ def test_training_is_seeded_and_beats_doing_nothing(rng: np.random.Generator) ->
         assert play(given, once).total > play(given, Every(0)).total
 
 
-def test_the_shipped_policy_can_be_read() -> None:
+def test_the_shipped_policy_can_be_read_and_is_not_the_default() -> None:
     assert load_policy(SHIPPED).kind == "learned"
+    assert DEFAULT.kind == "every"
 
 
 def test_arrivals_are_read_in_order_and_bad_rows_are_named(tmp_path: Path) -> None:
