@@ -71,6 +71,20 @@ def test_draws_of_gangs_held_out_stay_below_their_bounds(samples):
     assert (answer.high_w[unseen] < samples.max_w[unseen]).any()
 
 
+def test_draws_of_models_never_seen_stay_below_their_bounds(energy):
+    """Bounds learned on two thirds of the ML.ENERGY models, judged on the rest, each model weighing the same."""
+    groups = np.array(energy.groups)
+    unseen = np.isin(groups, sorted(set(energy.groups))[::3])
+    rows = np.flatnonzero(unseen | (np.arange(len(groups)) % 2 == 0))  # half of what is learned from, for speed
+    part = energy.take(rows)
+    asked = replace(part, power_w=np.where(unseen[rows], np.nan, part.power_w))
+    answer = forecast_power(asked, None, np.random.default_rng(0), taken_at="", why_untrained="-", quantile=0.9)
+    covered = [np.mean((part.power_w <= answer.high_w)[groups[rows] == model]) for model in sorted(set(groups[unseen]))]
+    assert np.mean(covered) >= 0.9 - 2 * np.std(covered) / np.sqrt(len(covered))
+    # a bound that is always the highest draw would say nothing
+    assert np.mean(answer.high_w[unseen[rows]] < part.max_w[unseen[rows]]) > 0.5
+
+
 def test_where_nothing_can_be_held_out_the_highest_draw_bounds(samples):
     alone = replace(samples, groups=("gang",) * 90, power_w=np.where(np.arange(90) < 5, np.nan, samples.power_w))
     answer = forecast_power(alone, None, np.random.default_rng(0), taken_at="", why_untrained="-", rules=PowerRules())
