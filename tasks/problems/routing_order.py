@@ -87,17 +87,29 @@ class _Order:
         ranks: set[int] = set()
         loads = []
         for circle in self._circles():
-            arc = [circle[0]]
-            for slot in circle[1:]:
-                if slot // self.per_rank in {each // self.per_rank for each in arc}:
-                    break
-                arc.append(slot)
-            arc = circle[:2] if len(arc) < 2 else arc
+            arc = max((self._arc(circle[at:] + circle[:at]) for at in range(len(circle))), key=lambda found: found[0])[
+                1
+            ]
             if ranks.isdisjoint(slot // self.per_rank for slot in arc):
                 ranks.update(slot // self.per_rank for slot in arc)
                 experts = [self.held[slot] for slot in arc]
                 loads += list(zip(arc, [*experts[1:], experts[0]], strict=True))
         self._make(loads, staged=True)
+
+    def _arc(self, circle: list[int]) -> tuple[tuple[bool, int], list[int]]:
+        """Return how good it is to turn the first slots of a circle, all of different ranks, and which those are.
+
+        What is left is a circle again, from the last of them on. It must not want an expert from a rank for a slot of
+        the same rank; where it does, in one place, the next arc can begin there and mend it.
+        """
+        arc = circle[:1]
+        for slot in circle[1:]:
+            if slot // self.per_rank in {each // self.per_rank for each in arc}:
+                break
+            arc.append(slot)
+        whole = len(arc) == len(circle)
+        mended = len(arc) > 1 and (whole or circle[-1] // self.per_rank != arc[-1] // self.per_rank)
+        return (mended, len(arc)), arc
 
     def _circles(self) -> list[list[int]]:
         """Return the circles of slots, each wanting the next one's expert; every expert left has one replica here."""

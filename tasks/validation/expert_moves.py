@@ -20,7 +20,8 @@ MOST_BUFFERS = 1
 def check_expert_moves(plan: Plan, before: Snapshot, after: Snapshot) -> Check:
     """Check that plan and inverse keep every expert served at every step, and that their steps lead where they say.
 
-    An expert that no live rank served at the outset must only be served from when it is first loaded.
+    Those that live ranks serve both at the outset and in the end; one that is not served at first must be from when it
+    is first loaded. That a plan ends with all that it began with is for :func:`check_failed_ranks`.
     """
     wrong = [
         *(f"plan, {problem}" for problem in _walked(before, plan.actions)),
@@ -78,7 +79,8 @@ def _layer(deployment: ExpertDeployment, action: MoveReplicas) -> Iterator[str]:
             yield f"expected loads of experts into slots on live ranks, found {load}"
             return
         steps[load.step].append(load)
-    ever = {held[slot] for slot in live}
+    kept = {goal[slot] for slot in live}
+    ever = {held[slot] for slot in live} & kept
     for number in sorted(steps):
         loads = steps[number]
         twice = [slot for slot, count in Counter(load.slot for load in loads).items() if count > 1]
@@ -96,7 +98,7 @@ def _layer(deployment: ExpertDeployment, action: MoveReplicas) -> Iterator[str]:
             lost = ever - {held[slot] for slot in live - silent}
             if lost:
                 yield f"{moment} step {number}: expected every expert to be served, found {sorted(lost)} without a slot"
-        ever |= {held[slot] for slot in live}
+        ever |= {held[slot] for slot in live} & kept
     if held != goal:
         slot = next(slot for slot in range(len(held)) if held[slot] != goal[slot])
         yield f"expected the steps to end with expert {goal[slot]} in slot {slot}, found {held[slot]}"
