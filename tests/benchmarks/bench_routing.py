@@ -11,6 +11,7 @@ the best order that we know (``tasks/yardsticks/expert_budget.py``).
 - *drift*: generated, as fitted to the recordings, with transitions; GPUs in NVLink domains of four.
 - *texts*: OLMoE (three layers, 64 experts, 8 GPUs in 4 domains), planned from four text domains, measured on the fifth.
 - *traffic*: OLMoE with as many slots as experts, where others plan for traffic alone; what each weight buys.
+- *proofs*: small problems on which CP-SAT proves its map the best; how near our search comes.
 - *columns*: yardsticks, our loop with annealing on windows and our loop with QAOA, at equal seconds
   (``tests/benchmarks/columns.py``); on small problems also CP-SAT.
 
@@ -27,11 +28,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tasks.problems.routing import RoutingWeights
+import numpy as np
+
+from tasks.problems.routing import ExpertMap, RoutingWeights
 from tests.benchmarks.columns import compared
 from tests.benchmarks.routing.cases import DATA, drifting, recorded, recordings, texts, thinned
 from tests.benchmarks.routing.held_out import Measured, measured, plot, show, summary
-from tests.benchmarks.routing.instances import CpSat, budgeted_eplb, budgeted_greedy, large, small
+from tests.benchmarks.routing.instances import (
+    CpSat,
+    budgeted_eplb,
+    budgeted_greedy,
+    exact,
+    large,
+    provable,
+    small,
+)
 from tests.benchmarks.routing.methods import (
     PLENTY,
     Planner,
@@ -76,6 +87,7 @@ def main() -> None:
         "drift": of_drift,
         "texts": of_texts,
         "traffic": of_traffic,
+        "proofs": proofs,
         "columns": columns,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -170,6 +182,25 @@ def of_traffic(size: Size, _out: Path) -> list[Measured]:
     rows = measured("traffic, 64 slots on 4 GPUs, each a domain", cases, methods, (PLENTY,))
     show(rows[0].table, rows, YARDSTICK)
     return rows
+
+
+def proofs(size: Size, _out: Path) -> list[Measured]:
+    """Say on how many small problems CP-SAT has a proof, and on how many of those our search comes to the same cost."""
+    seconds, proven, reached, gaps = 10.0 * size.seconds, 0, 0, []
+    problems = provable(size.seeds // 2)
+    for _, problem in problems:
+        found = exact(problem, seconds)
+        if found is None or not found.proven:
+            continue
+        best = problem.cost(ExpertMap(found.placement))
+        searched = problem.search(problem.incumbent(), 100_000, np.random.default_rng(0)).decision
+        gap = problem.cost(searched) - best
+        proven, reached = proven + 1, reached + (gap <= 1e-3)  # what CP-SAT's whole numbers can hide
+        gaps.append(100.0 * gap / (problem.cost(problem.incumbent()) - best))
+    print(f"\nproofs: CP-SAT proved {proven} of {len(problems)} maps the best in {seconds:g} s each;", end=" ")
+    worst = f", the worst {max(gaps):.2f} % of what can be gained above it" if gaps else ""
+    print(f"ours (100000 evaluations) comes to the same cost on {reached} of those{worst}")
+    return []
 
 
 def columns(size: Size, out: Path) -> list[Measured]:

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from tasks.problems.routing import RoutingWeights, balancedness
+from tasks.problems.routing import ExpertMap, RoutingWeights, balancedness
 from tests.benchmarks.columns import compared
 from tests.benchmarks.routing.cases import drifting, recorded, shares, thinned
 from tests.benchmarks.routing.held_out import Measured, against, measured, plot, show, summary
-from tests.benchmarks.routing.instances import CpSat, budgeted_eplb, budgeted_greedy, flow_of, small
-from tests.benchmarks.routing.methods import PLENTY, as_it_is, eplb, expected, foreseen, futures, greedy, ours, posed
+from tests.benchmarks.routing.instances import CpSat, budgeted_eplb, budgeted_greedy, exact, flow_of, provable, small
+from tests.benchmarks.routing.methods import PLENTY, as_it_is, eplb, expected, foreseen, greedy, ours, posed
 
 TINY = {"layers": 2, "experts": 8, "ranks": 4, "slots": 12, "windows": 4, "per_domain": 2}
 
@@ -37,19 +37,6 @@ def test_no_recording_is_in_its_own_history_and_the_map_in_force_is_for_the_othe
     assert np.array_equal(phase[0].in_force, eplb(lambda _: loads["prefill_a"])(phase[0], PLENTY).placement)
     assert len(thinned(phase, 2)[0].held_out) == 2
     assert len(recorded(loads, 4, 12, mixed=True, most=2)) == 2
-
-
-def test_futures_that_scatter_are_the_past_and_those_that_drift_surround_the_forecast(rng):
-    base = rng.lognormal(size=(1, 2, 30))
-    scattered = shares(base * np.exp(0.2 * rng.normal(size=(6, 2, 30))))
-    made, likelihood = futures(scattered)
-    assert np.array_equal(made, scattered)
-    assert likelihood.sum() == pytest.approx(1.0)
-    drifted = shares(base * np.exp(np.cumsum(0.2 * rng.normal(size=(6, 2, 30)), axis=0)))
-    made, likelihood = futures(drifted)
-    assert made.shape == (6, 2, 30)
-    assert made.sum(axis=2) == pytest.approx(1.0)
-    assert np.abs(made[0] - drifted[-1]).sum() < np.abs(made[0] - drifted[0]).sum()
 
 
 def test_the_noun_gets_what_the_case_knows_and_nothing_of_what_is_held_out():
@@ -90,6 +77,15 @@ def test_differences_are_of_the_same_cases():
     ]
     gap = against(rows, "x", "y", 1, "balance")
     assert (gap.mean, gap.low, gap.high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_what_cp_sat_proves_is_not_undercut():
+    (_, problem), *_ = provable(2)
+    found = exact(problem, 20.0)
+    assert found is not None
+    assert found.cost == pytest.approx(problem.cost(ExpertMap(found.placement)), abs=2e-3)
+    searched = problem.search(problem.incumbent(), 20_000, np.random.default_rng(0)).decision
+    assert problem.cost(searched) >= found.bound - 1e-9
 
 
 def test_yardsticks_of_the_columns_answer_within_the_budget_and_not_worse_than_what_is_in_force():

@@ -23,7 +23,7 @@ class Measured:
         balance: sum over layers of the mean load of a rank / the sum of the largest.
         crossing: share of tokens that change domain between layers; NaN where it is not known.
         moved: experts that were moved.
-        ms_per_layer: time of the plan.
+        ms_per_layer: processor time of the plan.
     """
 
     table: str

@@ -21,7 +21,7 @@ EVALUATIONS_PER_SLOT = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """A map, ``(layers, slots)``, and the shares that slots take, of the same shape; with the seconds they took."""
+    """A map, ``(layers, slots)``, the shares that slots take, and the processor seconds that both took."""
 
     placement: Integers
     shares: Floats
@@ -39,7 +39,7 @@ def expected(case: Case) -> Floats:
 
 def as_it_is(case: Case, _budget: int) -> Planned:
     """Keep the map in force."""
-    return _even(case, case.in_force, time.perf_counter())
+    return _even(case, case.in_force, time.process_time())
 
 
 def eplb(expect: Callable[[Case], Floats], *, swaps: bool = False) -> Planner:
@@ -50,7 +50,7 @@ def eplb(expect: Callable[[Case], Floats], *, swaps: bool = False) -> Planner:
     last: list[tuple[Case, tuple[Path, ...], float]] = []
 
     def plan(case: Case, budget: int) -> Planned:
-        started = time.perf_counter()
+        started = time.process_time()
         loads = expect(case)
         target = Eplb(case.ranks, case.in_force.shape[1])(loads)
         if swaps:
@@ -59,9 +59,9 @@ def eplb(expect: Callable[[Case], Floats], *, swaps: bool = False) -> Planner:
             return _even(case, target, started)
         if not last or last[0][0] is not case:  # the same way there serves every budget; its time counts each time
             paths = paths_to(loads, target, case.in_force, case.ranks)
-            last[:] = [(case, paths, time.perf_counter() - started)]
+            last[:] = [(case, paths, time.process_time() - started)]
         _, paths, seconds = last[0]
-        started = time.perf_counter()
+        started = time.process_time()
         made = along(paths, case.in_force, case.ranks, budget)
         return _even(case, made, started - seconds)
 
@@ -73,9 +73,9 @@ def split(planner: Planner) -> Planner:
 
     def plan(case: Case, budget: int) -> Planned:
         made = planner(case, budget)
-        started = time.perf_counter()
+        started = time.process_time()
         parts = lp_split(case.history, made.placement, case.ranks)
-        return Planned(made.placement, parts, made.seconds + time.perf_counter() - started)
+        return Planned(made.placement, parts, made.seconds + time.process_time() - started)
 
     return plan
 
@@ -85,9 +85,9 @@ def foreseen(planner: Planner) -> Planner:
 
     def plan(case: Case, budget: int) -> Planned:
         made = planner(case, budget)
-        started = time.perf_counter()
+        started = time.process_time()
         parts = lp_split(case.held_out, made.placement, case.ranks)
-        return Planned(made.placement, parts, made.seconds + time.perf_counter() - started)
+        return Planned(made.placement, parts, made.seconds + time.process_time() - started)
 
     return plan
 
@@ -96,7 +96,7 @@ def greedy(alpha: float) -> Planner:
     """Return the greedy of load and co-activation, as far as the budget leads."""
 
     def plan(case: Case, budget: int) -> Planned:
-        started = time.perf_counter()
+        started = time.process_time()
         loads = expected(case)
         target = co_activated(loads, case.flow, case.domain, case.in_force.shape[1], alpha)
         if budget < PLENTY:
@@ -108,14 +108,14 @@ def greedy(alpha: float) -> Planner:
 
 def by_assignment(case: Case, _budget: int) -> Planned:
     """Give each expert a home by alternating assignments; needs a slot for each expert and no more."""
-    started = time.perf_counter()
+    started = time.process_time()
     home = alternating(case.flow, int(case.domain.max()) + 1, np.random.default_rng(0))
     return _even(case, at_home(expected(case), home, case.domain), started)
 
 
 def by_partition(case: Case, _budget: int) -> Planned:
     """Give each expert a home by METIS with repair; needs a slot for each expert and no more."""
-    started = time.perf_counter()
+    started = time.process_time()
     home = partitioned(case.flow, int(case.domain.max()) + 1, 1)
     return _even(case, at_home(expected(case), home, case.domain), started)
 
@@ -124,57 +124,37 @@ def ours(weights: RoutingWeights, evaluations_per_slot: int = EVALUATIONS_PER_SL
     """Return the noun's classical search for several futures."""
 
     def plan(case: Case, budget: int) -> Planned:
-        started = time.perf_counter()
+        started = time.process_time()
         problem = posed(case, budget, weights)
         found = problem.search(problem.incumbent(), evaluations_per_slot * case.in_force.size, np.random.default_rng(0))
         placement, parts = found.decision.expert_of, found.decision.shares
         if parts is None:
             return _even(case, placement, started)
-        return Planned(placement, parts, time.perf_counter() - started)
+        return Planned(placement, parts, time.process_time() - started)
 
     return plan
 
 
 def posed(case: Case, budget: int, weights: RoutingWeights) -> Routing:
     """Return the problem that a case poses; its figures are those of the held-out window's loads."""
-    scenarios, likelihood = futures(case.history)
+    forecast = Ewma()(case.history)
     layer, source, target = np.nonzero(case.flow)
     flow = Transitions(layer, source, target, case.flow[layer, source, target])
     return Routing(
         deployment=case.name.replace(" ", "-"),
-        loads=expected(case),
+        loads=forecast.tokens,
         last_loads=case.held_out,
         in_force=case.in_force,
         domain=case.domain,
         transitions=flow,
         budget=min(budget, case.in_force.size),
         weights=weights,
-        scenarios=scenarios,
-        likelihood=likelihood,
+        scenarios=forecast.scenarios.tokens,
+        likelihood=forecast.scenarios.likelihood,
+        load_error=forecast.scenarios.load_error,
     )
 
 
-def futures(history: Floats) -> tuple[Floats, Floats]:
-    """Return what may come next, ``(scenarios, layers, experts)``, and how likely, ``(scenarios,)``.
-
-    Where the history drifts (a window is forecast better by the one before than by the mean of all before), what comes
-    is the expectation with the errors of past forecasts; where it only scatters, it is any of the past windows again.
-    """
-    count = len(history)
-    means = np.cumsum(history, axis=0) / np.arange(1, count + 1)[:, None, None]
-    by_last = float(np.abs(history[1:] - history[:-1]).sum())
-    by_mean = float(np.abs(history[1:] - means[:-1]).sum())
-    if count < 3 or by_last >= 0.95 * by_mean:
-        return history, np.full(count, 1.0 / count)
-    forecast = Ewma()(history)
-    mean, errors = history[0], []
-    for window in history[1:]:
-        errors.append(np.divide(window, mean, out=np.ones_like(mean), where=mean > 0.0))
-        mean = mean + forecast.alpha * (window - mean)
-    made = forecast.tokens * np.stack([np.ones_like(mean), *errors])
-    return made / np.maximum(made.sum(axis=2, keepdims=True), 1e-300), np.full(len(made), 1.0 / len(made))
-
-
 def _even(case: Case, placement: Integers, started: float) -> Planned:
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     return Planned(placement, even_shares(placement, case.held_out.shape[1]), seconds)
