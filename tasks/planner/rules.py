@@ -50,8 +50,8 @@ DEFAULT = Every(1)
 """What is used unless asked otherwise: the learned planner (:mod:`tasks.planner.policy`) is off.
 
 On 24 held-out episodes for each price of a restart it cannot be told from the best clock: +0.02 % at a quarter of an
-hour and at one hour, +0.01 % at four; intervals hold nought (``python -m tests.benchmarks.bench_planner``). Episodes share
-days, so the intervals are too narrow rather than too wide.
+hour and at one hour, +0.01 % at four; intervals hold nought (``python -m tests.benchmarks.bench_planner``). Episodes
+share days, so the intervals are too narrow rather than too wide.
 """
 
 PAY_BACKS = tuple(PayBack(hours, share) for hours in (0.25, 0.5, 1.0, 2.0, 4.0, 8.0) for share in (0.0, 0.5))
