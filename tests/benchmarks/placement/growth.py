@@ -50,7 +50,7 @@ def growth(folder: Path, half: Half, sizes: Sequence[int], *, seed: int) -> list
     print("".join(f"{word:>11}" for word in head))
     rows = []
     for gpus in sizes:
-        snapshot = instance(trace, FAMILY, gpus=gpus, seed=seed, looks=3, turnover=10.0)
+        snapshot = instance(trace, FAMILY, gpus=gpus, seed=seed, looks=2)
         began = time.perf_counter()
         problem = Placement.from_snapshot(snapshot)
         incumbent = problem.cost(problem.incumbent())
