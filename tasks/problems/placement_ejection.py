@@ -22,16 +22,16 @@ def draw(rng: np.random.Generator, count: int) -> int:
 
 
 @njit(cache=True)
-def may_stand(worker: int, node: int, node_of: np.ndarray, room: Room, crew: Crew) -> bool:
-    """Tell whether ``worker`` may go to ``node``: open or its home, and of the right GPU model."""
-    if node == crew.home[worker]:
-        return True
-    if room.open[node] == 0:
-        return False
-    model = crew.model[worker]
-    if model < 0 and node_of[worker] >= 0:
-        model = room.model[node_of[worker]]
-    return bool(model < 0 or room.model[node] == model)
+def model_of(worker: int, state: State, room: Room, crew: Crew) -> int:
+    """Return the GPU model that a worker which moves by itself must keep, -1 for any."""
+    node = state.node_of[worker]
+    return int(room.model[node]) if crew.model[worker] < 0 and node >= 0 else int(crew.model[worker])
+
+
+@njit(cache=True)
+def may_stand(worker: int, node: int, model: int, room: Room, crew: Crew) -> bool:
+    """Tell whether ``worker`` may go to ``node``: its home, or an open one of ``model`` unless that is -1."""
+    return bool(node == crew.home[worker] or (room.open[node] == 1 and (model < 0 or room.model[node] == model)))
 
 
 @njit(cache=True)
@@ -78,8 +78,7 @@ def best_fit(worker: int, domain: int, model: int, state: State, room: Room, cre
         if (
             state.free[node] >= crew.size[worker]
             and (best < 0 or state.free[node] < state.free[best])
-            and (model < 0 or room.model[node] == model)
-            and may_stand(worker, node, state.node_of, room, crew)
+            and may_stand(worker, node, model, room, crew)
         ):
             best = node
     return best
@@ -110,7 +109,7 @@ def evict(
         elif (
             refuge >= 0
             and state.free[refuge] >= crew.size[worker]
-            and may_stand(worker, refuge, state.node_of, room, crew)
+            and may_stand(worker, refuge, room.model[node], room, crew)
         ):
             target = refuge
         else:
@@ -147,11 +146,7 @@ def push_in(
     tries = 0
     for k in range(high - low):
         node = room.domain_nodes[low + (start + k) % (high - low)]
-        if (
-            room.capacity[node] < crew.size[worker]
-            or (model >= 0 and room.model[node] != model)
-            or not may_stand(worker, node, state.node_of, room, crew)
-        ):
+        if room.capacity[node] < crew.size[worker] or not may_stand(worker, node, model, room, crew):
             continue
         mark = move.length[0]
         put(worker, node, state, crew, move)

@@ -13,6 +13,7 @@ from tasks.problems.placement_ejection import (
     draw,
     give_up,
     may_stand,
+    model_of,
     put,
     send_home,
     squeeze_in,
@@ -50,8 +51,7 @@ def gather(job: int, domain: int, model: int, state: State, room: Room, crew: Cr
                 target = room.domain_nodes[k]
                 if (
                     state.free[target] >= crew.size[worker]
-                    and (model < 0 or room.model[target] == model)
-                    and may_stand(worker, target, state.node_of, room, crew)
+                    and may_stand(worker, target, model, room, crew)
                     and (best < 0 or state.free[target] < state.free[best])
                 ):
                     best = target
@@ -77,7 +77,7 @@ def exchange(a: int, b: int, state: State, room: Room, crew: Crew, move: Proposa
     for node, other in ((a, b), (b, a)):
         for k in range(state.on_count[node]):
             worker = state.on_node[node, k]
-            if crew.movable[worker] == 0 or not may_stand(worker, other, state.node_of, room, crew):
+            if crew.movable[worker] == 0 or not may_stand(worker, other, room.model[node], room, crew):
                 move.length[0] = 0
                 return
             move.worker[count] = worker
@@ -174,7 +174,7 @@ def propose(state: State, room: Room, crew: Crew, rng: np.random.Generator, move
                 low, high = room.domain_first[domain], room.domain_first[domain + 1]
                 target = room.domain_nodes[low + draw(rng, high - low)]
         fits = state.free[target] >= crew.size[worker]
-        if target != node and fits and may_stand(worker, target, state.node_of, room, crew):
+        if target != node and fits and may_stand(worker, target, model_of(worker, state, room, crew), room, crew):
             move.worker[0] = worker
             move.node[0] = target
             move.length[0] = 1
@@ -195,8 +195,8 @@ def propose(state: State, room: Room, crew: Crew, rng: np.random.Generator, move
             and there != node
             and crew.movable[other] == 1
             and crew.job[other] != job
-            and may_stand(worker, there, state.node_of, room, crew)
-            and may_stand(other, node, state.node_of, room, crew)
+            and may_stand(worker, there, model_of(worker, state, room, crew), room, crew)
+            and may_stand(other, node, model_of(other, state, room, crew), room, crew)
         ):
             move.worker[0] = worker
             move.node[0] = there
@@ -205,7 +205,7 @@ def propose(state: State, room: Room, crew: Crew, rng: np.random.Generator, move
             move.length[0] = 2
     elif kind < 0.60:  # bring the job together
         domain = room.domain[node] if rng.random() < 0.5 else draw(rng, room.domain_capacity.size)
-        gather(job, domain, crew.model[worker], state, room, crew, move)
+        gather(job, domain, model_of(worker, state, room, crew), state, room, crew, move)
     elif kind < 0.64:  # exchange two nodes
         other = draw(rng, nodes)
         if other != node and room.domain[other] != room.domain[node]:
@@ -226,6 +226,9 @@ def propose(state: State, room: Room, crew: Crew, rng: np.random.Generator, move
         if other >= 0:
             send_home(other, state, room, crew, rng, move)
             complete(state, crew, move)
+    elif crew.home[worker] < 0 and rng.random() < 0.5:  # give a pending job other GPUs, of another model even
+        squeeze_in(job, draw(rng, room.domain_capacity.size), state, room, crew, rng, move)
+        complete(state, crew, move)
     elif crew.home[worker] < 0:  # take a pending job's GPUs back
         for k in range(crew.job_first[job], crew.job_first[job + 1]):
             move.worker[move.length[0]] = k
