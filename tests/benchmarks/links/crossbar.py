@@ -64,7 +64,7 @@ def crossbar_rows(sizes: tuple[int, ...], seed: int) -> Iterator[CrossbarRow]:
 
 
 def line_graph(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Colour the line graph with networkx's greedy colouring, busiest first; its DSATUR takes minutes on 72 ports."""
+    """Colour the line graph with networkx's greedy colouring, busiest first."""
     graph = nx.Graph((("s", int(u)), ("t", int(v))) for u, v in zip(source, target, strict=True))
     colour = nx.greedy_color(nx.line_graph(graph), strategy="largest_first")
     return np.array(list(colour.values()))
