@@ -9,12 +9,13 @@ import numpy.typing as npt
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import Action
 from tasks.problems.power_actions import InForce, actions
-from tasks.problems.power_board import Board, Floats, Ints, Work, draws, extras, laid_out, settle, site_draws, summed
+from tasks.problems.power_board import Board, draws, laid_out, settle, site_draws, summed
 from tasks.problems.power_in_force import slot_of, starts_in_force
 from tasks.problems.power_rates import Accounts, accounts_of, posed
 from tasks.problems.power_search import CEILINGS, key, listed, prices, relieved, search
 from tasks.problems.power_tables import Tables, tabulate
 from tasks.problems.power_window import moves_window
+from tasks.problems.power_work import Floats, Ints, Work, extras
 from tasks.problems.protocol import Figure, Found, Window
 
 BOUND_STEPS, BOUND_EFFORT = 300, 1_500_000

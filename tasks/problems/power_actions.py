@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.schemas.plan import Action, Recap, Start
-from tasks.problems.power_board import Floats, Ints, Work, draws, extra, site_draws
+from tasks.problems.power_board import draws, site_draws
 from tasks.problems.power_tables import Tables
+from tasks.problems.power_work import Floats, Ints, Work, extra
 
 
 @dataclass(frozen=True, slots=True)

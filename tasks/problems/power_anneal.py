@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from tasks.problems.power_board import Board, Ints, Work, cheapest, extra, shift
+from tasks.problems.power_board import Board, cheapest, shift
+from tasks.problems.power_work import Ints, Work, extra
 
 Random = npt.NDArray[np.uint64]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from tasks.problems.power_board import Floats, Ints, Work, beside_delay
+from tasks.problems.power_work import Floats, Ints, Work, beside_delay
 
 PATIENCE = 12
 """Steps without a better bound after which the step is halved."""

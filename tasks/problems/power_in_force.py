@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from data.schemas.cluster import Snapshot
-from tasks.problems.power_board import Board, Ints, Work, laid_out, put_off
+from tasks.problems.power_board import Board, laid_out, put_off
 from tasks.problems.power_search import topological
 from tasks.problems.power_tables import UNLIMITED_MW, Tables
+from tasks.problems.power_work import Ints, Work
 
 NAMED = 10
 """Jobs that a note names."""

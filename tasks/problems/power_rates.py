@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.schemas.cluster import Limits, Snapshot
-from tasks.problems.power_board import Floats, Work
 from tasks.problems.power_tables import Tables, rows
+from tasks.problems.power_work import Floats, Work
 
 HOURS_PER_OVERLOAD_KWH = 1000.0
 """One kWh above the cap costs as much as delaying every job by this many hours: relief always pays."""

@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 
 from tasks.problems.power_anneal import anneal
-from tasks.problems.power_board import Board, Floats, Ints, Work, build, copied, cost_of, over, over_sites, shift
+from tasks.problems.power_board import Board, build, copied, over, over_sites, shift
 from tasks.problems.power_bound import ascend, earliest_starts
+from tasks.problems.power_work import Floats, Ints, Work, cost_of
 
 CEILINGS = (1.0, 0.5, 0.75, 0.3)
 """Shares of the cap levels that a list may use: a low ceiling lets more jobs run beside one another."""

@@ -6,22 +6,8 @@ import numpy as np
 from numba import njit
 
 from tasks.problems.moves import fusion_window
-from tasks.problems.power_board import (
-    Board,
-    Floats,
-    Ints,
-    Work,
-    copied,
-    cost_of,
-    extra,
-    extras,
-    first_fit,
-    lower_end,
-    over,
-    over_sites,
-    shift,
-    upper_end,
-)
+from tasks.problems.power_board import Board, copied, first_fit, lower_end, over, over_sites, shift, upper_end
+from tasks.problems.power_work import Floats, Ints, Work, cost_of, extra, extras
 from tasks.problems.protocol import Window
 
 WANTS_PER_SPIN = 4

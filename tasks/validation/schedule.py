@@ -7,7 +7,8 @@ import numpy as np
 from data.schemas.cluster import Node, Snapshot
 from data.schemas.job import Job
 from data.schemas.plan import Place, Plan
-from tasks.validation.timetable import Run, Timetable, dependencies
+from tasks.validation.job_run import Run
+from tasks.validation.timetable import Timetable, dependencies
 from tasks.validation.verdict import Check, judged
 
 _KWH_PER_MW_S = 1e-6 / 3600

@@ -37,51 +37,11 @@ import numpy as np
 import numpy.typing as npt
 
 from data.schemas.cluster import Limits, Node, Snapshot
-from data.schemas.job import Job
 from data.schemas.plan import AssumedPower
-from tasks.validation.sites import Site, excess_mw, shares, sites
-from tasks.validation.speed import speed
+from tasks.validation.job_run import ROUNDING, Run, hosts_of, run_of
+from tasks.validation.sites import Site, shares, sites
 
 Ints = npt.NDArray[np.int64]
-
-ROUNDING = 1e-9
-"""Slots by which a time may exceed a slot's beginning and still count as it."""
-
-FOREVER = 2.0**53
-"""Slots beyond which it no longer matters how long a job runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One job in the timetable.
-
-    Args:
-        job: its record.
-        planned: slot of its planned start.
-        start: slot of its start in force.
-        duration: slots.
-        seconds: run time.
-        slow_s: slow run time.
-        draw_mw: draw above idle.
-        high_mw: high draw above idle.
-        site_mw: what it takes of each site, ``(sites,)``.
-        excess_mw: what its GPUs draw above their share while it has none.
-        room: GPUs that it takes room for.
-        model: the GPU model that it takes room on; None for any.
-    """
-
-    job: Job
-    planned: int
-    start: int
-    duration: int
-    seconds: float
-    slow_s: float
-    draw_mw: int
-    high_mw: int
-    site_mw: tuple[int, ...]
-    excess_mw: int
-    room: int
-    model: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,10 +138,10 @@ def timetable(snapshot: Snapshot) -> Timetable:
     of_model: dict[str | None, list[Node]] = {None: list(snapshot.nodes)}
     for node in snapshot.nodes:
         of_model.setdefault(node.gpu_model, []).append(node)
-    hosts = {model: _hosts(members) for model, members in of_model.items() if members}
+    hosts = {model: hosts_of(members) for model, members in of_model.items() if members}
     capped = sites(snapshot)
     share = shares(snapshot, capped)
-    runs = tuple(_run(job, snapshot, nodes, hosts, capped, share) for job in snapshot.jobs)
+    runs = tuple(run_of(job, snapshot, nodes, hosts, capped, share) for job in snapshot.jobs)
     room = _room(snapshot, runs)
     background_w = math.fsum(
         node.base_power_w + node.gpus * node.gpu_idle_w for node in snapshot.nodes if node.state != "down"
@@ -209,61 +169,6 @@ def dependencies(runs: Sequence[Run]) -> list[tuple[int, int]]:
         for other in dict.fromkeys(run.job.depends_on)
         if other in position
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Hosts:
-    """What the nodes of a job allow."""
-
-    top_w: float
-    idle_w: float
-
-
-def _hosts(nodes: Sequence[Node]) -> _Hosts:
-    return _Hosts(max(node.gpu_power_max_w for node in nodes), min(node.gpu_idle_w for node in nodes))
-
-
-def _run(
-    job: Job,
-    snapshot: Snapshot,
-    nodes: Mapping[str, Node],
-    hosts_of: Mapping[str | None, _Hosts],
-    capped: Sequence[Site],
-    share: Mapping[str | None, float],
-) -> Run:
-    limits = snapshot.limits
-    held = [nodes[worker.node] for worker in job.placement]
-    model = held[0].gpu_model if held else job.gpu_model
-    hosts = _hosts(held) if held else hosts_of[model]
-    cap_w = hosts.top_w if job.gpu_power_cap_w is None else job.gpu_power_cap_w
-    full_w = hosts.top_w if job.gpu_power_w is None else job.gpu_power_w
-    high_w = min(cap_w, max(full_w, job.gpu_power_high_w or 0.0))
-    seconds, slow_s = (
-        job.remaining_s / speed(job, model, cap_w, full_w, hosts.top_w, slow=slow) for slow in (False, True)
-    )
-    draw_mw, high_mw = (
-        math.ceil(1e3 * max(0.0, job.gpus * (watts - hosts.idle_w)) - 1e-6) for watts in (min(full_w, cap_w), high_w)
-    )
-    if job.state == "running":
-        planned = 0
-        room = sum(len(worker.gpus) for worker, node in zip(job.placement, held, strict=True) if node.state == "up")
-    else:
-        wanted = limits.horizon_slots if job.planned_start_s is None else job.planned_start_s / limits.slot_s
-        planned, room = min(limits.horizon_slots, math.ceil(wanted - ROUNDING)), job.gpus
-    return Run(
-        job=job,
-        planned=planned,
-        start=planned,
-        duration=max(1, math.ceil(min(seconds / limits.slot_s, FOREVER) - ROUNDING)),
-        seconds=seconds,
-        slow_s=slow_s,
-        draw_mw=draw_mw,
-        high_mw=high_mw,
-        site_mw=tuple(site.drawn_mw(job, high_w) for site in capped),
-        excess_mw=excess_mw(job, high_w, share.get(model, math.inf)),
-        room=room,
-        model=model,
-    )
 
 
 def _room(snapshot: Snapshot, runs: Sequence[Run]) -> dict[str | None, int]:

@@ -7,9 +7,10 @@ from ortools.sat.python import cp_model
 
 from qiskit_solvers.errors import SolverFailed
 from tasks.problems.power import Power, Schedule
-from tasks.problems.power_board import Floats, Ints, Work, cost_of, laid_out, put_off
+from tasks.problems.power_board import laid_out, put_off
 from tasks.problems.power_search import overloaded, topological
 from tasks.problems.power_tables import UNLIMITED_MW
+from tasks.problems.power_work import Floats, Ints, Work, cost_of
 
 SCALE = 1_000_000
 """CP-SAT counts in integers: a millionth of the unit of cost."""

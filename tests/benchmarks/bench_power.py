@@ -214,12 +214,14 @@ def capped_alike(snapshot: Snapshot) -> Power:
 
 
 def answered(problem: Power, hint: Schedule, seconds: float) -> Schedule | None:
-    """Return CP-SAT's feasible schedule in the seconds."""
+    """Return CP-SAT's feasible schedule in the seconds, or the hint where that is cheaper: it need not return it."""
     try:
         schedule = cp_sat(problem, seconds, 0, hint=hint).schedule
     except SolverFailed:
         return None
-    return schedule if problem.feasible(schedule) else None
+    if not problem.feasible(schedule):
+        return None
+    return schedule if problem.cost(schedule) < problem.cost(hint) else hint
 
 
 def greedy(problem: Power, method: object) -> Schedule | None:
