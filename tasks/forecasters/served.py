@@ -2,7 +2,7 @@
 
 One set of trees sees the table alone, the other its roofline too; they err on different models. Stacking (Wolpert 1992,
 doi 10.1016/S0893-6080(05)80023-1) with fixed weights, chosen on 34 models of the ML.ENERGY leaderboard: 10.6 % in five
-folds of all 46, where plain trees err by 11.2 %, but 11.2 % on the 12 models that no choice looked at, where plain
+folds of all 46, where plain trees err by 11.2 %, but 11.2 % on the 12 models that no weight was chosen on, where plain
 trees err by 10.4 %. So it is not the default of anything; ``bench_forecasters`` prints both.
 """
 

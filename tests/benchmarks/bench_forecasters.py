@@ -80,7 +80,7 @@ def plot(path: Path, power: PowerTable, choices: MetaTable | None) -> None:
     left.set_yticks(range(len(power.folds)), list(power.folds))
     left.invert_yaxis()
     left.set_xlabel("mean absolute percentage error, models never seen")
-    left.legend()
+    left.legend(loc="center right")
     for name, rows in power.told()["coverage"].items():
         stated, reached = [row["stated"] for row in rows], [row["of models"] for row in rows]
         middle.errorbar(stated, reached, yerr=[2 * row["sampling error"] for row in rows], fmt="o-", label=name)
