@@ -103,4 +103,4 @@ def _at_volume(window: Floats, forecast: Floats) -> Floats:
     """Return a window with the tokens of the forecast in each layer; the forecast where it had none."""
     total = window.sum(axis=1, keepdims=True)
     scale = np.divide(forecast.sum(axis=1, keepdims=True), total, out=np.zeros(total.shape), where=total > 0.0)
-    return np.where(total > 0.0, window * scale, forecast)
+    return np.asarray(np.where(total > 0.0, window * scale, forecast))

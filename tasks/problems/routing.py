@@ -267,7 +267,8 @@ class Routing:
     def actions(self, decision: ExpertMap) -> tuple[Action, ...]:
         """Return one action per changed layer; the gains, each after the layers before it, add up to the whole."""
         experts, per_rank = self.loads.shape[1], self.in_force.shape[1] // self.domain.size
-        at, shares = (each.copy() for each in self._served(self.incumbent()))
+        at, shares = self._served(self.incumbent())
+        at, shares = at.copy(), shares.copy()
         goal, goal_shares = self._served(decision)
         stated = None if decision.shares is None else _stated(self)
         changed = decision.expert_of != self.in_force
@@ -329,9 +330,7 @@ class Routing:
         """Cost of an expert that is not served: above all that the rest of any map can cost."""
         layers, slots = self.layout.in_force.shape
         longest = self.layout.domain.size * float(self.layout.slowness.max() / self.layout.slowness.min())
-        return 1.0 + layers * (
-            longest * (1.0 + self.load_error) + 2.0 * self.weights.traffic + self.weights.move * slots
-        )
+        return float(1.0 + layers * (longest + 2.0 * self.weights.traffic + self.weights.move * slots))
 
     def _laid_out(self, scenarios: Floats, likelihood: Floats, prices: Prices, groups: int) -> Layout:
         """Return the layout of the live ranks; NVLink domains without any are left out."""

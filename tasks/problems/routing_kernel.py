@@ -254,7 +254,8 @@ def _swap_strays(layout: Layout, state: State, layer: int, one: int, two: int, h
     first, second = one // layout.group_size, two // layout.group_size
     if first == second:
         return 0
-    return -_most_change(state, layer, first, here, there) - _most_change(state, layer, second, there, here)
+    strays: int = -_most_change(state, layer, first, here, there) - _most_change(state, layer, second, there, here)
+    return strays
 
 
 @inner
@@ -300,7 +301,8 @@ def squares_change(layout: Layout, state: State, layer: int, gone: int, come: in
     """Return the change in the sum of squared loads if a slot takes another expert."""
     held, comes = state.counts[layer, gone], state.counts[layer, come]
     less, more = layout.mean_loads[layer, gone], layout.mean_loads[layer, come]
-    return less * less / (held * (held - 1)) - more * more / (comes * (comes + 1))
+    change: float = less * less / (held * (held - 1)) - more * more / (comes * (comes + 1))
+    return change
 
 
 @fused
@@ -310,7 +312,8 @@ def noise_change(layout: Layout, state: State, layer: int, gone: int, come: int)
         return 0.0
     squares = state.squares[layer]
     after = max(0.0, squares + squares_change(layout, state, layer, gone, come))
-    return layout.noise * (np.sqrt(after) - np.sqrt(squares))
+    change: float = layout.noise * (np.sqrt(after) - np.sqrt(squares))
+    return change
 
 
 @fused
@@ -359,9 +362,8 @@ def _overwrite_strays(layout: Layout, state: State, layer: int, gone: int, come:
     first, second = gone // layout.group_size, come // layout.group_size
     if first == second:
         return 0
-    lost = _most_change(state, layer, first, domain, -1)
-    won = _most_change(state, layer, second, -1, domain)
-    return -1 - lost + 1 - won
+    strays: int = -_most_change(state, layer, first, domain, -1) - _most_change(state, layer, second, -1, domain)
+    return strays
 
 
 @inner

@@ -91,7 +91,7 @@ def search_map(
 
 def even_costs(layout: Layout, placement: Integers) -> Floats:
     """Return the terms of :func:`layer_costs` of a map whose replicas take equal shares."""
-    return layer_costs(layout, placement, even_shares(placement, layout.loads.shape[1]))
+    return np.asarray(layer_costs(layout, placement, even_shares(placement, layout.loads.shape[1])))
 
 
 def total_cost(layout: Layout, placement: Integers) -> float:

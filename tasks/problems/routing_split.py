@@ -34,7 +34,7 @@ def split(layout: Layout, placement: Integers) -> Floats:
             result[layer] = found
     before, after = (_lost(layer_costs(layout, placement, shares)) for shares in (even, result))
     result[after > before - GAIN] = even[after > before - GAIN]
-    return result
+    return np.asarray(result)
 
 
 def _lost(terms: Floats) -> Floats:
@@ -102,7 +102,7 @@ def _layer(layout: Layout, placement: Integers, even: Floats, layer: int) -> Flo
     shares /= np.bincount(of_expert, weights=shares)[of_expert]
     result = even[layer].copy()
     result[free] = shares
-    return result
+    return np.asarray(result)
 
 
 def _crossing_prices(layout: Layout, placement: Integers, layer: int) -> Floats:

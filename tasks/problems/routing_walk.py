@@ -48,7 +48,8 @@ def drawn_scenario(layout: Layout, state: State, layer: int, rng: np.random.Gene
         draw -= layout.likelihood[scenario]
         if draw < 0.0:
             return scenario
-    return worst_scenario(state, layer)
+    worst: int = worst_scenario(state, layer)
+    return worst
 
 
 @inner
