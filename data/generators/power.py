@@ -1,5 +1,6 @@
 """How much do generated jobs draw, how do they slow down under a cap, and what does the cluster draw?"""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -94,3 +95,70 @@ def gpu_draw_w(job: Job, node: Node) -> float:
 
 def _wanted_w(job: Job, node: Node) -> float:
     return node.gpu_power_max_w if job.gpu_power_w is None else min(job.gpu_power_w, node.gpu_power_max_w)
+
+
+def day_rates(
+    slots: int, slot_s: float, rng: np.random.Generator, *, mean: float, swing: float, noise: float = 0.05
+) -> tuple[float, ...]:
+    """Return a price of energy, or the carbon of a grid, that rises and falls with the day, one for each slot.
+
+    A made-up shape: one wave a day that begins at a time of its own, never below 0.
+
+    Args:
+        slots: how many.
+        slot_s: length of one.
+        rng: of the beginning and of the noise.
+        mean: over a day.
+        swing: height of the wave over the mean.
+        noise: of each slot over the mean.
+    """
+    hours = np.arange(slots) * slot_s / 3600 + 24 * rng.random()
+    wave = 1 + swing * np.sin(2 * np.pi * hours / 24) + noise * rng.standard_normal(slots)
+    return tuple(np.maximum(0.0, mean * wave).round(4).tolist())
+
+
+def with_power_limits(
+    snapshot: Snapshot, rng: np.random.Generator, *, cap_share: float = 0.5, deadline_share: float = 0.3
+) -> Snapshot:
+    """Return the cluster with caps of cluster, racks and some nodes, deadlines, margins, and rates of the day.
+
+    Every cap lies above what its GPUs draw under their lowest caps, so that each can be kept.
+
+    Args:
+        snapshot: at least one node.
+        rng: source of chance.
+        cap_share: where caps lie between the draw under the lowest caps and under the highest.
+        deadline_share: share of jobs with a deadline, one to four times their remaining time after the snapshot.
+    """
+
+    def cap_w(node: Node, share: float) -> float:
+        each_w = node.gpu_power_min_w + share * (node.gpu_power_max_w - node.gpu_power_min_w)
+        return node.base_power_w + node.gpus * each_w
+
+    racks: dict[str, float] = {}
+    for node in snapshot.nodes:
+        racks[node.rack] = racks.get(node.rack, 0.0) + cap_w(node, min(1.0, 1.1 * cap_share))
+    nodes = tuple(
+        replace(node, power_cap_w=round(cap_w(node, min(1.0, 1.2 * cap_share)), 1)) if rng.random() < 0.2 else node
+        for node in snapshot.nodes
+    )
+    jobs = []
+    for job in snapshot.jobs:
+        due_s = round(job.remaining_s * (1 + 3 * rng.random()), 1) if rng.random() < deadline_share else None
+        high_w = None if job.gpu_power_w is None else round(job.gpu_power_w * (1 + 0.2 * rng.random()), 1)
+        jobs.append(replace(job, deadline_s=due_s, gpu_power_high_w=high_w))
+    limits = snapshot.limits
+    slots, slot_s = limits.horizon_slots, limits.slot_s
+    return replace(
+        snapshot,
+        nodes=nodes,
+        jobs=tuple(jobs),
+        limits=replace(
+            limits,
+            power_cap_w=round(math.fsum(cap_w(node, cap_share) for node in snapshot.nodes), 1),
+            rack_power_cap_w=round(max(racks.values()), 1),
+            energy_prices_usd_per_kwh=day_rates(slots, slot_s, rng, mean=0.1, swing=0.5),
+            carbon_g_per_kwh=day_rates(slots, slot_s, rng, mean=400.0, swing=0.3),
+            carbon_price_usd_per_kg=0.1,
+        ),
+    )
