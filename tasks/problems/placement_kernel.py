@@ -224,4 +224,4 @@ def total_cost(node_of: Ints, room: Room, crew: Crew) -> float:
     moved = moved_workers(node_of, crew)
     for job in range(moved.size):
         cost += job_cost(job, moved[job], node_of, crew)
-    return cost
+    return float(cost)

@@ -83,7 +83,8 @@ def prune(start: Ints, room: Room, crew: Crew, rng: np.random.Generator) -> Ints
                 again = True
             else:
                 undo(state, room, crew, move)
-    return state.node_of
+    kept: Ints = state.node_of
+    return kept
 
 
 @njit(cache=True)

@@ -197,7 +197,7 @@ def difference(state: State, room: Room, crew: Crew, move: Proposal) -> float:
         domain = state.touched[2 * base + k]
         after += crew.stranded_weight * stranded(state.domain_free[domain], room.domain_capacity[domain])
     after += crew.next_weight * in_the_way(state.held_counts, crew.next_gangs)
-    return after - before
+    return float(after - before)
 
 
 @njit(cache=True)

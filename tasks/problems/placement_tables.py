@@ -153,7 +153,7 @@ def stopped_s(job: Job, weights: PlacementWeights) -> float:
     return restart_s + 2 * job.checkpoint_gb / weights.checkpoint_gb_per_s + job.unsaved_s
 
 
-def _fewest(gang_gpus: Floats, capacity: Floats) -> Ints:
+def _fewest(gang_gpus: Ints | Floats, capacity: Ints | Floats) -> Ints:
     """Return the fewest places of ``capacity`` GPUs that could hold each gang, the roomiest first."""
     roomiest = np.sort(capacity)[::-1]
     return np.searchsorted(np.cumsum(roomiest), gang_gpus, side="left").astype(np.int64) + 1
