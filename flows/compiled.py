@@ -4,11 +4,17 @@ from typing import Any
 
 import numpy as np
 
+from data.generators.tokens import domains_of_experts, token_stream
 from data.readers.sources import Sample
+from data.schemas.transfers import Transfer
+from tasks.communication.birkhoff import decompose
+from tasks.problems.links import Links
 from tasks.problems.placement import Placement
 from tasks.problems.power import Power
 from tasks.problems.protocol import Problem
 from tasks.problems.routing import Routing
+from tasks.problems.tokens import TokenWindow
+from tasks.token_routing.routers import BoundedHash
 
 EVALUATIONS = 2_000
 
@@ -20,6 +26,14 @@ def compile_kernels() -> None:
     _use(Power.from_snapshot(snapshot))
     for deployment in snapshot.deployments:
         _use(Routing.from_snapshot(snapshot, deployment.id))
+    rng = np.random.default_rng(0)
+    graph = domains_of_experts(2, 2, 2)
+    tokens = token_stream(50, graph, rng)
+    _use(TokenWindow(tokens, graph, BoundedHash()(tokens, graph)))
+    pairs = [(a, b) for a in range(4) for b in range(4) if a != b]
+    messages = [Transfer(f"gpu{a}", f"gpu{b}", 1.0 + a, 50.0, uses=(f"rail{b % 2}",)) for a, b in pairs]
+    _use(Links.from_transfers(messages))
+    decompose(rng.integers(1, 9, (4, 4)))
 
 
 def _use(problem: Problem[Any]) -> None:
