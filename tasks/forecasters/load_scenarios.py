@@ -96,7 +96,7 @@ def recurrence(loads: Floats, expected: Floats) -> float:
 
 def _shares(loads: Floats) -> Floats:
     total = loads.sum(axis=-1, keepdims=True)
-    return np.divide(loads, total, out=np.zeros(loads.shape), where=total > 0.0)
+    return np.asarray(np.divide(loads, total, out=np.zeros(loads.shape), where=total > 0.0))
 
 
 def _at_volume(window: Floats, forecast: Floats) -> Floats:

@@ -330,6 +330,7 @@ class Routing:
         """Cost of an expert that is not served: above all that the rest of any map can cost."""
         layers, slots = self.layout.in_force.shape
         longest = self.layout.domain.size * float(self.layout.slowness.max() / self.layout.slowness.min())
+        longest *= 1.0 + 2.0 * self.load_error
         return float(1.0 + layers * (longest + 2.0 * self.weights.traffic + self.weights.move * slots))
 
     def _laid_out(self, scenarios: Floats, likelihood: Floats, prices: Prices, groups: int) -> Layout:
