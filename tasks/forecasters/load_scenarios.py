@@ -3,8 +3,9 @@
 Where the past recurs, as when the same kinds of requests come again, experts rise and fall together, and past windows
 show how. Where experts drift on their own, past windows are merely old, and a map made for them is worse than one made
 for the forecast. What tells the two apart is how much of the newest window's deviation from its own forecast lies in
-the span of the deviations of the windows before it: measured, 0.3 to 0.99 in recordings of requests of several kinds,
-below 0.15 in loads that drift independently.
+the span of the deviations of the windows before it. Measured: 0.87 to 0.97 in recordings of prefill; with decode among
+them 0.92 to 0.99 from five windows on, but as low as 0.06 from three or four; 0.01 to 0.13 in generated loads that
+drift independently. The threshold was chosen on these, so it is no more than a rule of thumb.
 """
 
 from dataclasses import dataclass
