@@ -1,11 +1,13 @@
 """Which problems does a cluster pose, and what becomes of each? Nouns, each building on the ones before it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from data.schemas.cluster import Snapshot
+from data.schemas.plan import Fallback
 from data.transition import apply_actions
 from flows.params import TWINS, Params
 from flows.watch import Watch
@@ -72,9 +74,39 @@ def improve(snapshot: Snapshot, forecast: Forecast, params: Params, watch: Watch
         for position, (problem, origin) in enumerate(zip(problems, origins, strict=True)):
             span = ((low + (high - low) * (position + step) / len(problems)) for step in (0, 1))
             progress = watch.within(f"refine {problem.name}", *span)
-            parts.append(_part(problem, origin, params, int(draws[position]), watch, progress))
+            part = _part(problem, origin, params, int(draws[position]), watch, progress)
+            parts.append(_within_site_caps(part, state, recaps="power" in nouns) if noun == "placement" else part)
             state = apply_actions(state, parts[-1].actions)
     return parts
+
+
+def _within_site_caps(part: Part, state: Snapshot, *, recaps: bool) -> Part:
+    """Return ``part``, or one that changes nothing if jobs would draw more on nodes or racks than these may.
+
+    Placement knows GPUs and the network; what a rack may draw is known where power is planned.
+
+    Args:
+        part: of placement.
+        state: before it.
+        recaps: whether power caps are planned afterwards, so that jobs can be brought down to their lowest.
+    """
+    if state.limits.rack_power_cap_w is None and all(node.power_cap_w is None for node in state.nodes):
+        return part
+    problems = [Power.from_snapshot(each) for each in (state, apply_actions(state, part.actions))]
+    before, after = (
+        each.lowest_site_overload_kwh() if recaps else each.site_overload_kwh(each.incumbent()) for each in problems
+    )
+    if after <= before:
+        return part
+    reason = f"racks or nodes would draw {after:.3f} kWh above their caps, and now {before:.3f} kWh"
+    return replace(
+        part,
+        actions=(),
+        after=part.before,
+        rows=tuple(replace(row, chosen=row.method == "incumbent") for row in part.rows),
+        bounds=(),
+        fallbacks=(*part.fallbacks, Fallback("refine placement", "the placement found", "what is in force", reason)),
+    )
 
 
 def _part(

@@ -14,6 +14,7 @@ from tasks.problems.power import Power
 from tasks.report.expert_formats import sglang_map, tensorrt_yaml, vllm_map
 from tasks.report.kubernetes import as_kubernetes
 from tasks.report.page import PowerSeries, render_report
+from tasks.report.power_caps import as_dcgm, as_json, as_nvidia_smi, energy_account, node_caps
 from tasks.report.shell import as_shell
 from tasks.report.slurm import as_slurm
 from tasks.validate import Verdict
@@ -23,6 +24,7 @@ SNAPSHOT = "snapshot.json"
 REPORT = "report.html"
 TIMINGS = "timings.json"
 EXPERTS = "experts"
+POWER = {"json": "power.json", "nvidia-smi": "caps.nvidia-smi.sh", "dcgm": "caps.dcgm.sh"}
 RENDERINGS = {"shell": "plan.sh", "slurm": "plan.slurm.sh", "kubernetes": "plan.kubernetes.yaml"}
 
 
@@ -42,13 +44,19 @@ def write_run(
     after = apply_actions(snapshot, plan.actions)
     write_plan(plan, folder / PLAN)
     write_snapshot(snapshot, folder / SNAPSHOT)
-    report = render_report(plan, snapshot, after, verdict, seconds, _power(snapshot, after, forecast))
+    caps, energy = node_caps(plan, snapshot), energy_account(plan, snapshot)
+    report = render_report(plan, snapshot, after, verdict, seconds, _power(snapshot, after, forecast), energy)
     texts = {
         REPORT: report,
         TIMINGS: json.dumps({phase: round(spent, 3) for phase, spent in seconds}, indent=1) + "\n",
         RENDERINGS["shell"]: as_shell(plan),
         RENDERINGS["slurm"]: as_slurm(plan),
         RENDERINGS["kubernetes"]: as_kubernetes(plan),
+    }
+    texts |= {
+        POWER["json"]: as_json(caps, energy),
+        POWER["nvidia-smi"]: as_nvidia_smi(plan, caps),
+        POWER["dcgm"]: as_dcgm(plan, caps),
     }
     texts |= _maps(after)
     for name, text in texts.items():

@@ -225,6 +225,10 @@ class Power:
         excess = (sites.excess_mw * self.work.duration)[jobs, decision.level].sum()
         return (float(self._above_sites(decision.start, decision.level)) + float(excess)) * 1e-6 * self.slot_s / 3600
 
+    def lowest_site_overload_kwh(self) -> float:
+        """Return what is left of it at the starts in force with every job at its lowest cap."""
+        return self.site_overload_kwh(Schedule(self.in_force.start, np.zeros_like(self.in_force.level)))
+
     def energy_kwh(self, decision: Schedule) -> float:
         """Return the energy that all jobs draw above idle GPUs until they have ended."""
         return float(self.tables.energy_kwh[np.arange(len(self.jobs)), decision.level].sum())

@@ -33,6 +33,8 @@ LABELS = {
     "power.weighted_completion_h": "completion time, by GPUs and priority",
     "power.peak_high_w": "peak draw at the stated quantile",
     "power.site_overload_kwh": "energy above caps of racks and nodes",
+    "power.energy_usd": "cost of energy",
+    "power.carbon_kg": "carbon dioxide",
     "power.missed_deadlines": "deadlines missed",
     "checkpoint.bytes": "checkpoint bytes",
 }

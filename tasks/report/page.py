@@ -16,6 +16,7 @@ from tasks.report.gangs import ChangedGang, changed_gangs
 from tasks.report.heat_map import HeatMaps, heat_maps
 from tasks.report.outcome import figure_change, key_figures, method_name, outcomes
 from tasks.report.plain import one_line
+from tasks.report.power_caps import EnergyAccount
 from tasks.report.power_chart import PowerSeries, power_chart
 from tasks.report.quantities import counted, duration, number, percent, quantity
 from tasks.report.start_chart import start_chart
@@ -70,6 +71,7 @@ def render_report(
     verdict: Verdict,
     seconds: Sequence[tuple[str, float]] = (),
     power: PowerSeries | None = None,
+    energy: EnergyAccount | None = None,
 ) -> str:
     """Return the page of ``plan``.
 
@@ -80,6 +82,7 @@ def render_report(
         verdict: what the validator says of it.
         seconds: phases of the run and what they took, in order; ``refine <problem>: <method>`` for a solver's.
         power: draw of each slot before and after; without it there is no chart.
+        energy: what the schedules in force and planned need; without it there is no table.
 
     Returns:
         HTML without any reference to another file, bounded in size whatever the size of the cluster.
@@ -105,6 +108,7 @@ def render_report(
         heat=_heat(before, after),
         deployments=len(before.deployments),
         power=power,
+        energy=energy,
         power_chart=power_chart(power) if power else None,
         starts=start_chart(before, after),
         groups=_groups(plan.actions),

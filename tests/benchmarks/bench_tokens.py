@@ -1,9 +1,9 @@
 """How fast and how even are tokens routed? A million by each router, and windows refined at equal seconds.
 
 Streams come from :mod:`data.generators.tokens` (Zipf popularity, lognormal work) on experts in NVLink domains. The
-first table gives seconds for the whole stream (medians of the repetitions, interleaved) beside plain modulo hashing, the
-fullest expert over its share, and the share of work that changes domain. The second has three columns in one run: the
-bounded hash (a warm start that is left as it is), our loop with annealing on windows, and with QAOA, on windows of
+first table gives seconds for the whole stream (medians of the repetitions, interleaved) beside plain modulo hashing,
+the fullest expert over its share, and the share of work that changes domain. The second has three columns in one run:
+the bounded hash (a warm start that is left as it is), our loop with annealing on windows, and with QAOA, on windows of
 4,096 tokens that start from it.
 
 Run: ``python -m tests.benchmarks.bench_tokens [--tokens 1000000] [--instances 20] [--seconds 2]``.

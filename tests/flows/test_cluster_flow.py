@@ -26,7 +26,7 @@ from flows.cluster import optimize_cluster
 from flows.params import OptimizeParams, PlacementParams, PowerParams, RoutingParams
 from flows.placement import optimize_placement
 from flows.power import optimize_power
-from flows.publish import EXPERTS, PLAN, RENDERINGS, REPORT, SNAPSHOT, TIMINGS
+from flows.publish import EXPERTS, PLAN, POWER, RENDERINGS, REPORT, SNAPSHOT, TIMINGS
 from flows.routing import optimize_routing
 from qiskit_solvers import sandbox
 from qiskit_solvers.exact import Exact
@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_every_file_and_nothing_else(run: Path) -> None:
     files = {path.name for path in run.iterdir()}
-    assert files == {PLAN, SNAPSHOT, REPORT, TIMINGS, "checkpoints", EXPERTS, *RENDERINGS.values()}
+    assert files == {PLAN, SNAPSHOT, REPORT, TIMINGS, "checkpoints", EXPERTS, *RENDERINGS.values(), *POWER.values()}
     assert {path.name for path in run.parent.iterdir()} == {run.name, "latest"}
     assert (run.parent / "latest").resolve() == run.resolve()
 
