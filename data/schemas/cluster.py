@@ -70,7 +70,8 @@ class Limits:
         migration_budget_gpus: GPUs of running jobs that one plan may move.
         migration_budget_replicas: expert replicas that one plan may move.
         next_gangs: whole-domain gangs that are expected next, and for which room is worth keeping together.
-        spare_nodes_per_domain: nodes of each NVLink domain that are kept free to stand in for one that fails.
+        spare_nodes_per_domain: nodes of each NVLink domain that are kept free to stand in for one that fails; a domain
+            with no more open nodes than that keeps none.
         slot_s: length of a slot of the schedule.
         horizon_slots: slots that the schedule looks ahead.
         energy_price_usd_per_kwh: where ``energy_prices_usd_per_kwh`` says nothing.
