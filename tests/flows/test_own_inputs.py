@@ -1,0 +1,68 @@
+"""Commands that need no cluster: experts of recordings, tokens of a stream, rounds of messages."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from data.readers.expert_formats import read_expert_map
+from flows.commands import app
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def written(folder: Path, name: str, content: object) -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_recordings_give_maps_that_engines_load(tmp_path: Path) -> None:
+    recording = written(tmp_path, "r.json", {"logical_count": [[0, 0, 0, 0], [80, 5, 5, 5], [5, 80, 5, 5]]})
+    options = ("--slots-per-rank", 3, "--effort", "quick", "--output", tmp_path / "runs")
+    run("experts", recording, "--ranks", 2, *options)
+    maps = tmp_path / "runs" / "latest" / "experts"
+    planned = read_expert_map(maps / "model.sglang.json")
+    assert planned.shape == (3, 6)  # the dense layer too, as SGLang counts
+    # the busiest expert is on both ranks
+    assert 0 in planned[1, :3]
+    assert 0 in planned[1, 3:]
+    assert read_expert_map(maps / "model.tensorrt.yaml").tolist() == planned[1:].tolist()
+
+
+def test_tokens_get_queues(tmp_path: Path) -> None:
+    stream = written(tmp_path, "t.csv", "token_id\na\nb\nc\n")
+    graph = written(tmp_path, "g.json", {"num_experts": 2})
+    told = run("tokens", stream, graph, "--method", "hash", "--output", tmp_path / "q.json")
+    assert "3 tokens, 0 left out" in told
+    queues = json.loads((tmp_path / "q.json").read_text())["experts"].values()
+    assert sorted(token for queue in queues for token in queue) == ["a", "b", "c"]
+
+
+def test_messages_get_rounds(tmp_path: Path) -> None:
+    transfers = written(tmp_path, "l.csv", "source,target,gigabytes\na,b,1\nb,c,1\nc,a,1\na,c,1\n")
+    told = run("links", transfers, "--effort", "quick", "--output", tmp_path / "runs")
+    assert "2 rounds" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("experts", "none.json", "--ranks", 2, "--slots-per-rank", 2), "none.json"),
+        (("tokens", "none.csv", "none.json"), "none.json"),
+        (("links", "none.csv"), "none.csv"),
+    ],
+)
+def test_a_missing_file_is_one_line_and_an_exit_code(
+    arguments: tuple[object, ...], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = run(*arguments, code=1)
+    assert "SourceUnavailable" in told
+    assert named in told
+    assert "Traceback" not in told
