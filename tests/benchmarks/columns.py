@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from qiskit_solvers.anneal import Anneal
 from qiskit_solvers.ising import Ising
@@ -30,6 +31,7 @@ TIE = 1e-6
 """Relative difference below which two costs are a tie."""
 
 RESAMPLES = 10_000
+SIGNIFICANT = 0.05
 
 Yardstick = Callable[[Problem[Any], float], Any]
 """Given the problem and the seconds: a feasible decision of that problem, or None for no answer in time."""
@@ -130,9 +132,11 @@ class Columns:
             f"{better} better, {tied} tied, {worse} worse; cost {difference} % of what is in force; "
             f"{found} changes accepted from its windows"
         )
-        if difference.high < 0.0:
+        # a mean that a few instances carry is no finding: the signs must agree too (exact sign test, ties left out)
+        told_apart = better + worse > 0 and float(binomtest(better, better + worse).pvalue) <= SIGNIFICANT
+        if told_apart and difference.high < 0.0:
             return f"The quantum step gained on annealing at equal seconds: {account}."
-        if difference.low > 0.0:
+        if told_apart and difference.low > 0.0:
             return f"The quantum step lost to annealing at equal seconds: {account}."
         return f"The quantum step added nothing that can be told from annealing at equal seconds: {account}."
 
