@@ -6,35 +6,34 @@ leave them; :func:`give_up` and :func:`complete` put that right again.
 """
 
 import numpy as np
-from numba import njit
 
-from tasks.problems.placement_kernel import Crew, Room
+from tasks.problems.placement_kernel import Crew, Room, inner
 from tasks.problems.placement_state import Proposal, State
 
 TRIES = 4
 """Domains or workers that are drawn before a search for one that suits is given up."""
 
 
-@njit(cache=True)
+@inner
 def draw(rng: np.random.Generator, count: int) -> int:
     """Return a number below ``count``, each about equally likely."""
     return int(rng.random() * count)
 
 
-@njit(cache=True)
+@inner
 def model_of(worker: int, state: State, room: Room, crew: Crew) -> int:
     """Return the GPU model that a worker which moves by itself must keep, -1 for any."""
     node = state.node_of[worker]
     return int(room.model[node]) if crew.model[worker] < 0 and node >= 0 else int(crew.model[worker])
 
 
-@njit(cache=True)
+@inner
 def may_stand(worker: int, node: int, model: int, room: Room, crew: Crew) -> bool:
     """Tell whether ``worker`` may go to ``node``: its home, or an open one of ``model`` unless that is -1."""
     return bool(node == crew.home[worker] or (room.open[node] == 1 and (model < 0 or room.model[node] == model)))
 
 
-@njit(cache=True)
+@inner
 def put(worker: int, node: int, state: State, crew: Crew, move: Proposal) -> None:
     """Add ``worker`` to the proposal, going to ``node`` (-1: nowhere)."""
     count = move.length[0]
@@ -49,7 +48,7 @@ def put(worker: int, node: int, state: State, crew: Crew, move: Proposal) -> Non
         state.free[node] -= crew.size[worker]
 
 
-@njit(cache=True)
+@inner
 def complete(state: State, crew: Crew, move: Proposal) -> None:
     """End the making of a proposal: the books are as the placement is again."""
     for k in range(move.length[0]):
@@ -62,14 +61,14 @@ def complete(state: State, crew: Crew, move: Proposal) -> None:
             state.free[move.node[k]] += crew.size[worker]
 
 
-@njit(cache=True)
+@inner
 def give_up(state: State, crew: Crew, move: Proposal) -> None:
     """End the making of a proposal that led nowhere."""
     complete(state, crew, move)
     move.length[0] = 0
 
 
-@njit(cache=True)
+@inner
 def best_fit(worker: int, domain: int, model: int, state: State, room: Room, crew: Crew) -> int:
     """Return the fullest node of ``domain`` with room for ``worker``, of ``model`` unless that is -1; -1 for none."""
     best = -1
@@ -84,7 +83,7 @@ def best_fit(worker: int, domain: int, model: int, state: State, room: Room, cre
     return best
 
 
-@njit(cache=True)
+@inner
 def evict(
     node: int, gang: int, refuge: int, state: State, room: Room, crew: Crew, rng: np.random.Generator, move: Proposal
 ) -> bool:
@@ -130,7 +129,7 @@ def evict(
     return bool(state.free[node] >= 0)
 
 
-@njit(cache=True)
+@inner
 def push_in(
     worker: int, domain: int, model: int, state: State, room: Room, crew: Crew, rng: np.random.Generator, move: Proposal
 ) -> bool:
@@ -166,7 +165,7 @@ def push_in(
     return False
 
 
-@njit(cache=True)
+@inner
 def bring_slice(
     worker: int, domain: int, most: int, state: State, room: Room, crew: Crew, rng: np.random.Generator, move: Proposal
 ) -> None:
@@ -189,7 +188,7 @@ def bring_slice(
             return
 
 
-@njit(cache=True)
+@inner
 def send_home(job: int, state: State, room: Room, crew: Crew, rng: np.random.Generator, move: Proposal) -> None:
     """Propose that all workers of a running job that are away go home, whoever stands there."""
     for worker in range(crew.job_first[job], crew.job_first[job + 1]):
@@ -202,7 +201,7 @@ def send_home(job: int, state: State, room: Room, crew: Crew, rng: np.random.Gen
             return
 
 
-@njit(cache=True)
+@inner
 def squeeze_in(
     job: int, domain: int, state: State, room: Room, crew: Crew, rng: np.random.Generator, move: Proposal
 ) -> None:

@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For what only compiled functions call: the way in from Python, which unpacks every array, takes long to compile."""
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 

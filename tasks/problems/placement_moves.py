@@ -4,7 +4,6 @@ A move names workers and the nodes that they go to.
 """
 
 import numpy as np
-from numba import njit
 
 from tasks.problems.placement_ejection import (
     TRIES,
@@ -18,11 +17,11 @@ from tasks.problems.placement_ejection import (
     send_home,
     squeeze_in,
 )
-from tasks.problems.placement_kernel import Crew, Room
+from tasks.problems.placement_kernel import Crew, Room, inner
 from tasks.problems.placement_state import Proposal, State
 
 
-@njit(cache=True)
+@inner
 def gather(job: int, domain: int, model: int, state: State, room: Room, crew: Crew, move: Proposal) -> None:
     """Propose to bring as many workers of ``job`` as possible into ``domain``, fullest nodes that fit first.
 
@@ -70,7 +69,7 @@ def gather(job: int, domain: int, model: int, state: State, room: Room, crew: Cr
     move.length[0] = 0 if waiting and count < last - first else count
 
 
-@njit(cache=True)
+@inner
 def exchange(a: int, b: int, state: State, room: Room, crew: Crew, move: Proposal) -> None:
     """Propose to exchange everything that stands on nodes ``a`` and ``b``, where all of it may move."""
     count = 0
@@ -86,7 +85,7 @@ def exchange(a: int, b: int, state: State, room: Room, crew: Crew, move: Proposa
     move.length[0] = count
 
 
-@njit(cache=True)
+@inner
 def away(state: State, crew: Crew, rng: np.random.Generator) -> int:
     """Return a running job that is not at home, -1 where none was drawn."""
     workers = state.node_of.size
@@ -97,7 +96,7 @@ def away(state: State, crew: Crew, rng: np.random.Generator) -> int:
     return -1
 
 
-@njit(cache=True)
+@inner
 def propose_chain(worker: int, state: State, room: Room, crew: Crew, rng: np.random.Generator, move: Proposal) -> None:
     """Draw a move of ``worker`` that makes room for itself."""
     job = crew.job[worker]
@@ -143,7 +142,7 @@ def propose_chain(worker: int, state: State, room: Room, crew: Crew, rng: np.ran
         give_up(state, crew, move)
 
 
-@njit(cache=True)
+@inner
 def propose(state: State, room: Room, crew: Crew, rng: np.random.Generator, move: Proposal) -> None:
     """Draw one move; a length of 0 means that the draw led nowhere."""
     workers = state.node_of.size

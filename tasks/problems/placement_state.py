@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from tasks.problems.placement_kernel import (
     Crew,
@@ -14,6 +13,7 @@ from tasks.problems.placement_kernel import (
     gang_cost,
     held_counts,
     in_the_way,
+    inner,
     job_cost,
     moved_gpus,
     moved_workers,
@@ -51,7 +51,7 @@ class Proposal(NamedTuple):
     length: Ints  # (1,)
 
 
-@njit(cache=True)
+@inner
 def new_state(node_of: Ints, room: Room, crew: Crew) -> State:
     """Return the state that belongs to ``node_of``, which it copies."""
     free = free_gpus(node_of, room, crew)
@@ -84,7 +84,7 @@ def new_state(node_of: Ints, room: Room, crew: Crew) -> State:
     )
 
 
-@njit(cache=True)
+@inner
 def add_free(state: State, room: Room, node: int, size: int) -> None:
     """Add ``size`` free GPUs on an open node to its domain's."""
     domain = room.domain[node]
@@ -98,7 +98,7 @@ def add_free(state: State, room: Room, node: int, size: int) -> None:
     state.domain_free[domain] += size
 
 
-@njit(cache=True)
+@inner
 def set_node(state: State, room: Room, crew: Crew, worker: int, node: int) -> None:
     """Put ``worker`` on ``node`` (-1: nowhere) and keep the books."""
     size = crew.size[worker]
@@ -131,7 +131,7 @@ def set_node(state: State, room: Room, crew: Crew, worker: int, node: int) -> No
     state.node_of[worker] = node
 
 
-@njit(cache=True)
+@inner
 def difference(state: State, room: Room, crew: Crew, move: Proposal) -> float:
     """Make ``move`` and return the exact cost difference; on infinity the move was impossible and nothing changed."""
     count = move.length[0]
@@ -200,7 +200,7 @@ def difference(state: State, room: Room, crew: Crew, move: Proposal) -> float:
     return float(after - before)
 
 
-@njit(cache=True)
+@inner
 def undo(state: State, room: Room, crew: Crew, move: Proposal) -> None:
     """Take back a move that :func:`difference` made."""
     for k in range(move.length[0] - 1, -1, -1):
