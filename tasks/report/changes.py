@@ -74,9 +74,12 @@ def headline(actions: Sequence[Action]) -> str:
     parts: list[str] = []
     moved = [action for action in actions if isinstance(action, Migrate)]
     if moved:
-        gpus = counted(sum(_moved_gpus(action) for action in moved), "GPU")
+        ways: dict[str, list[Migrate]] = {}  # a job that steps aside on its way moves twice
+        for action in moved:
+            ways.setdefault(action.job, []).append(action)
+        gpus = counted(sum(_moved_gpus(way[0].before, way[-1].after) for way in ways.values()), "GPU")
         batches = counted(len({action.batch for action in moved}), "batch", "batches")
-        parts.append(f"moves {counted(len(moved), 'running job')} ({gpus}, {batches})")
+        parts.append(f"moves {counted(len(ways), 'running job')} ({gpus}, {batches})")
     placed = [action for action in actions if isinstance(action, Place) and action.after]
     if placed:
         given = sum(len(worker.gpus) for action in placed for worker in action.after)
@@ -101,9 +104,9 @@ def headline(actions: Sequence[Action]) -> str:
     return f"The plan {listed}."
 
 
-def _moved_gpus(action: Migrate) -> int:
-    before = {(worker.node, gpu) for worker in action.before for gpu in worker.gpus}
-    return sum((worker.node, gpu) not in before for worker in action.after for gpu in worker.gpus)
+def _moved_gpus(before: Sequence[Worker], after: Sequence[Worker]) -> int:
+    held = {(worker.node, gpu) for worker in before for gpu in worker.gpus}
+    return sum((worker.node, gpu) not in held for worker in after for gpu in worker.gpus)
 
 
 def _where(workers: Sequence[Worker]) -> str:

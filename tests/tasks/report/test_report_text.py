@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from data.schemas.plan import Bound, Metric, SolverRow, Start
+from data.schemas.job import Worker
+from data.schemas.plan import Bound, Metric, Migrate, SolverRow, Start
+from tasks.report.changes import headline
 from tasks.report.outcome import figure_change, key_figures, outcomes
 from tasks.report.plain import one_line
 from tasks.report.quantities import counted, duration, number, percent, quantity
@@ -203,3 +205,9 @@ def test_a_summary_is_markdown_that_names_cannot_change(case, hostile, passed):
     attacked = summary_markdown(hostile.plan, passed)
     assert not re.search(r"(?<!\\)[<\[]", attacked)
     assert sum(line.startswith("|") for line in attacked.splitlines()) == 3
+
+
+def test_a_job_that_steps_aside_is_one_job_in_the_headline() -> None:
+    a, b, c = ((Worker(node, (0, 1)),) for node in "abc")
+    told = headline([Migrate("j", a, b, 0, "", 0.0), Migrate("k", b, a, 1, "", 0.0), Migrate("j", b, c, 2, "", 0.0)])
+    assert told == "The plan moves 2 running jobs (4 GPUs, 3 batches)."
