@@ -25,7 +25,7 @@ Build = Callable[[Snapshot, Forecast, Params], tuple[Problem[Any], ...]]
 
 def _placement(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Problem[Any], ...]:
     weights = params.placement_weights
-    return (Placement.from_snapshot(state, weights, flagged_domains=forecast.flagged_domains),)
+    return (Placement.from_snapshot(state, weights, trouble=dict(forecast.domain_scores)),)
 
 
 def _power(state: Snapshot, _forecast: Forecast, _params: Params) -> tuple[Problem[Any], ...]:

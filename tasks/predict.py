@@ -52,11 +52,6 @@ class Forecast:
     notes: tuple[str, ...]
 
     @property
-    def flagged_domains(self) -> tuple[str, ...]:
-        """NVLink domains at links that are about to be congested, the worst first; windows favour them."""
-        return self.congestion.domains
-
-    @property
     def domain_scores(self) -> tuple[tuple[str, float], ...]:
         """How likely congestion is at each NVLink domain with a metered link, 0 to 1, the worst first."""
         return self.congestion.domain_scores

@@ -23,9 +23,10 @@ is a sum of the smallest. A migration budget bounds the GPUs of running jobs tha
 fewer are free now, none of those is taken, and nobody is moved to get more.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from tasks.problems.placement_search import anneal, prune, sample_moves
 from tasks.problems.placement_tables import PlacementWeights, crew_of, nodes_of, room_of, stopped_s
 from tasks.problems.protocol import Figure, Found, Window
 
+NO_TROUBLE: Mapping[str, float] = MappingProxyType({})
 HOTTEST = np.array([0.05, 0.5, 0.1, 2.0, 0.05])
 """Where each cooling starts, in GPUs' worth of capacity."""
 
@@ -79,7 +81,7 @@ class Placement:
     jobs: tuple[Job, ...]
     node_ids: tuple[str, ...]
     usable: tuple[frozenset[int], ...]
-    favoured: Ints  # (nodes,) 1 where the forecasters expect trouble
+    favoured: Floats  # (nodes,) how likely trouble is there, 0 to 1
     room: Room
     crew: Crew
     gpu_traffic: Floats  # (jobs,) GB/s of each GPU
@@ -92,15 +94,22 @@ class Placement:
         cls,
         snapshot: Snapshot,
         weights: PlacementWeights | None = None,
-        flagged_domains: Collection[str] = (),
+        trouble: Mapping[str, float] = NO_TROUBLE,
     ) -> "Placement":
-        """Return the problem that ``snapshot`` poses; windows favour ``flagged_domains``."""
+        """Return the problem that ``snapshot`` poses.
+
+        Args:
+            snapshot: the cluster's state.
+            weights: of the losses.
+            trouble: how likely congestion is at an NVLink domain, 0 to 1, by its name; windows go to the likeliest
+                first, and 0 stands for a domain that is not named.
+        """
         weights = weights or PlacementWeights()
         room = room_of(snapshot)
         jobs = tuple(sorted(snapshot.jobs, key=lambda job: job.id))
         crew = crew_of(snapshot, jobs, room, weights)
         nodes = nodes_of(snapshot)
-        favoured = np.array([node.nvlink_domain in flagged_domains for node in nodes], dtype=np.int64)
+        favoured = np.array([trouble.get(node.nvlink_domain, 0.0) for node in nodes], dtype=np.float64)
         traffic = np.array([job.traffic_gb_per_s for job in jobs], dtype=np.float64)
         lost_s = np.array([stopped_s(job, weights) for job in jobs], dtype=np.float64)
         usable = tuple(frozenset(range(node.gpus)) - set(node.unavailable_gpus) for node in nodes)
@@ -189,8 +198,8 @@ class Placement:
             Move(workers[low:high], decision.node_of[workers[low:high]], nodes[low:high])
             for low, high in pairwise(offsets)
         ]
-        flagged = np.array([self.favoured[_places(move)].any() for move in moves])
-        # Gumbel noise: a move is drawn in proportion to exp(-delta); flagged places count for one GPU more
+        flagged = np.array([self.favoured[_places(move)].max(initial=0.0) for move in moves])
+        # Gumbel noise: a move is drawn in proportion to exp(-delta); sure trouble counts for one GPU more
         rank = np.argsort(deltas - flagged - rng.gumbel(0.0, 1.0, deltas.size), kind="stable")
         chosen: dict[tuple[tuple[int, int], ...], Move] = {}
         for index in rank:

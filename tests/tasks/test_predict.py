@@ -165,13 +165,13 @@ def test_domains_at_a_full_link_are_flagged(cluster, rng):
     link = Link("east:spine", "east", "spine", 100.0)
     series = LinkSeries(link.id, 60.0, (98.5,) * 20, (1e6,) * 20)
     forecast = predict(replace(cluster, links=(link,), link_series=(series,)), None, rng)
-    assert forecast.flagged_domains == ("east",)
+    assert forecast.congestion.domains == ("east",)
     assert "1 of 1 metered links" in " ".join(forecast.notes)
 
 
 def test_without_meters_nothing_is_said_of_congestion_and_the_report_says_so(cluster, rng):
     forecast = predict(cluster, None, rng)
-    assert forecast.flagged_domains == ()
+    assert forecast.congestion.domains == ()
     assert "no link is metered" in " ".join(forecast.notes)
 
 
