@@ -37,7 +37,7 @@ TWINS = (Anneal(), Exact())
 
 EFFORTS: dict[EffortName, Effort] = {
     "quick": Effort(evaluations=50_000, rounds=4, window=12, patience=4),
-    "standard": Effort(evaluations=1_000_000, rounds=10, window=14, patience=6),
+    "standard": Effort(evaluations=400_000, rounds=10, window=14, patience=6),
     "thorough": Effort(evaluations=10_000_000, rounds=60, window=16, patience=20),
 }
 
