@@ -4,23 +4,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tasks.problems.xorshift import below
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Random = npt.NDArray[np.uint64]
 
 LONGEST_CHAIN = 64
 """Transfers that a Kempe chain moves at most; longer ones are hardly ever accepted."""
-
-
-@njit(cache=True)
-def below(bound: int, state: Random) -> int:
-    """Return a number in ``0..bound - 1`` and advance ``state`` (xorshift64*; Vigna 2016, doi 10.1145/2845077)."""
-    x = state[0]
-    x ^= x >> np.uint64(12)
-    x ^= x << np.uint64(25)
-    x ^= x >> np.uint64(27)
-    state[0] = x
-    return int(np.int64(((x * np.uint64(2685821657736338717)) >> np.uint64(33)) % np.uint64(bound)))
 
 
 @njit(cache=True)

@@ -5,30 +5,17 @@ al. 2000, doi 10.1006/jcph.1999.6413); it is accepted by its exact cost differen
 """
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from tasks.problems.power_board import Board, cheapest, shift
 from tasks.problems.power_work import Ints, Work, extra
-
-Random = npt.NDArray[np.uint64]
+from tasks.problems.xorshift import Random, below
 
 MOST = 8
 """Jobs that one move takes off the board at most."""
 
 PULL = 0.75
 """Moves choose where to put jobs with prices counted not at all, once, or twice this much."""
-
-
-@njit(cache=True)
-def below(bound: int, state: Random) -> int:
-    """Return a number in ``0..bound - 1`` and advance ``state`` (xorshift64*; Vigna 2016, doi 10.1145/2845077)."""
-    x = state[0]
-    x ^= x >> np.uint64(12)
-    x ^= x << np.uint64(25)
-    x ^= x >> np.uint64(27)
-    state[0] = x
-    return int(np.int64(((x * np.uint64(2685821657736338717)) >> np.uint64(33)) % np.uint64(bound)))
 
 
 @njit(cache=True)
