@@ -12,8 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.errors import BadRecord, SourceUnavailable
-from data.readers.checkpoint import CheckpointFile, checkpoint_format, read_checkpoint
-from data.readers.torch_state import tensor_of_bytes, unpack_state
+from data.readers.checkpoint.file import CheckpointFile, checkpoint_format, read_checkpoint
+from data.readers.checkpoint.torch_state import tensor_of_bytes, unpack_state
 from data.whole_file import whole_file
 from tasks.codecs.container import read_index, read_pieces, write_archive
 from tasks.codecs.index import Index, Source

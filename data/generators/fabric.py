@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import shortest_path
 
 from data.generators.hardware import NIC_GB_PER_S, leaf_spine
-from data.readers.topology_merge import snapshot_of
+from data.readers.topology.merge import snapshot_of
 from data.schemas.cluster import Link, Node, Snapshot
 from data.schemas.fabric import NOWHERE, Fabric, Floats, Ints
 from data.schemas.topology import Topology
@@ -154,7 +154,7 @@ def topology_fabric(
     """Return the fabric of a dump.
 
     Args:
-        topology: what :func:`data.readers.topology.read_topology` found.
+        topology: what :func:`data.readers.topology.formats.read_topology` found.
         gpu_model: of the nodes; no dump says.
         gpus_per_node: where the dump does not say; None means the model's usual number.
         oversubscription: of the leaf and spine network that is assumed where the dump tells no speeds.

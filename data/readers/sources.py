@@ -13,14 +13,14 @@ from pydantic import ConfigDict, Field, with_config
 
 from data.readers.expert_recordings import read_expert_recordings
 from data.readers.job_graph import read_job_graph
-from data.readers.kubernetes import read_kubernetes_files, read_kubernetes_live
-from data.readers.prometheus import read_series, with_series
+from data.readers.kubernetes.cluster import read_kubernetes_files, read_kubernetes_live
+from data.readers.prometheus.series import read_series, with_series
 from data.readers.reading import Reading
-from data.readers.slurm import read_slurm_files, read_slurm_live
-from data.readers.slurm_nodes import Assumptions
+from data.readers.slurm.cluster import read_slurm_files, read_slurm_live
+from data.readers.slurm.nodes import Assumptions
 from data.readers.snapshot import read_snapshot
-from data.readers.topology import read_topology
-from data.readers.topology_merge import snapshot_of, with_topology
+from data.readers.topology.formats import read_topology
+from data.readers.topology.merge import snapshot_of, with_topology
 from data.readers.traces import read_philly
 
 FORM = ConfigDict(extra="forbid")
@@ -100,7 +100,7 @@ class SlurmFiles:
         return self.squeue.parent
 
     def __call__(self) -> Reading:
-        """Read the files; see :func:`data.readers.slurm.read_slurm_files`."""
+        """Read the files; see :func:`data.readers.slurm.cluster.read_slurm_files`."""
         assume = Assumptions(self.gpu_model, self.gpus_per_node, partition=self.partition)
         return read_slurm_files(self.squeue, self.sinfo, self.topology, taken_at=None, assume=assume)
 
@@ -127,7 +127,7 @@ class Slurm:
         return Path()
 
     def __call__(self) -> Reading:
-        """Run the commands; see :func:`data.readers.slurm.read_slurm_live`."""
+        """Run the commands; see :func:`data.readers.slurm.cluster.read_slurm_live`."""
         assume = Assumptions(self.gpu_model, self.gpus_per_node, partition=self.partition)
         return read_slurm_live(timeout_s=self.timeout_s, assume=assume)
 
@@ -153,7 +153,7 @@ class KubernetesFiles:
         return self.pods.parent
 
     def __call__(self) -> Reading:
-        """Read the files; see :func:`data.readers.kubernetes.read_kubernetes_files`."""
+        """Read the files; see :func:`data.readers.kubernetes.cluster.read_kubernetes_files`."""
         return read_kubernetes_files(self.nodes, self.pods, self.budgets, taken_at=None)
 
 
@@ -177,7 +177,7 @@ class Kubernetes:
         return Path()
 
     def __call__(self) -> Reading:
-        """Ask the API server; see :func:`data.readers.kubernetes.read_kubernetes_live`."""
+        """Ask the API server; see :func:`data.readers.kubernetes.cluster.read_kubernetes_live`."""
         return read_kubernetes_live(context=self.context, timeout_s=self.timeout_s)
 
 
@@ -252,7 +252,7 @@ class Fabric:
         return self.path.parent
 
     def __call__(self) -> Reading:
-        """Read the file; see :func:`data.readers.topology.read_topology`."""
+        """Read the file; see :func:`data.readers.topology.formats.read_topology`."""
         return snapshot_of(read_topology(self.path), gpu_model=self.gpu_model, taken_at="1970-01-01T00:00:00+00:00")
 
 
@@ -336,7 +336,7 @@ class Prometheus:
     timeout_s: Annotated[float, Field(gt=0, title="Seconds per answer")] = 30.0
 
     def __call__(self, reading: Reading) -> Reading:
-        """Return ``reading`` with the measured series; see :func:`data.readers.prometheus.read_series`."""
+        """Return ``reading`` with the measured series; see :func:`data.readers.prometheus.series.read_series`."""
         telemetry = read_series(
             self.url,
             reading.snapshot.nodes,
@@ -363,7 +363,7 @@ def overlaid(
 
     Args:
         read: a source.
-        topology: any dump that :func:`data.readers.topology.read_topology` knows; None leaves the source's.
+        topology: any dump that :func:`data.readers.topology.formats.read_topology` knows; None leaves the source's.
         match: how nodes of the dump are found in the source: by name, or the first for the first.
         telemetry: a monitor; None leaves the source's series.
 

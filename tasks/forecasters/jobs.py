@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.readers.measured_power import measured_power
+from data.readers.power.measured import measured_power
 from data.schemas.cluster import Node, Snapshot
 from data.schemas.job import Job
 from data.schemas.power import PowerSamples

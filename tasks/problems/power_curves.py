@@ -2,7 +2,7 @@
 
 The medians and the slow curves are over the training workloads that You et al. (NSDI 2023, "Zeus: Understanding and
 Optimizing GPU Energy Consumption of DNN Training") measured under each cap on V100, A40, RTX 6000 and P100 GPUs;
-:mod:`data.readers.power_sweep` computes them from the published files, which a test compares with the figures here.
+:mod:`data.readers.power.zeus_sweep` computes them from the published files, and a test compares them with these.
 A slow curve is the throughput that 19 workloads in 20 exceed. For other models no sweep is public: their median is
 that of the V100, and their slow curve the slowest of the four at each share of the highest cap, which is an
 assumption and no measurement.

@@ -25,7 +25,7 @@ from sklearn.datasets import load_digits
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from data.readers.checkpoint import read_checkpoint
+from data.readers.checkpoint.file import read_checkpoint
 from tasks.codecs.container import read_index, read_pieces, write_archive
 from tasks.codecs.index import Source
 from tasks.codecs.planes import Planes

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from data.generators.congestion import LinkHistory, history_on, link_history
 from data.generators.fabric import topology_fabric
 from data.generators.topologies import dgx, fat_tree, nvl72, torus, two_tiers
-from data.readers.topology import read_topology
+from data.readers.topology.formats import read_topology
 from data.schemas.fabric import Fabric
 from tasks.forecasters.congestion import LinkClassifier
 from tasks.forecasters.congestion_features import NAMES, labelled

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from data.generators.cluster import cluster_of
-from data.readers.energy import read_energy
+from data.readers.power.ml_energy import read_energy
 from tasks.forecasters.gnn import GraphSage
 from tasks.forecasters.jobs import job_samples
 from tasks.forecasters.load import Ewma, Floats

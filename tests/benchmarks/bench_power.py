@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.readers.power_sweep import MeasuredWorkload, read_power_sweep
+from data.readers.power.zeus_sweep import MeasuredWorkload, read_power_sweep
 from data.readers.traces import read_philly
 from data.schemas.cluster import Limits, Snapshot
 from data.schemas.job import Job

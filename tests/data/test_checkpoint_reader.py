@@ -14,8 +14,8 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 from data.errors import BadRecord, SourceUnavailable
-from data.readers.checkpoint import CheckpointFile, checkpoint_format, read_checkpoint
-from data.readers.torch_state import pack_state, tensor_of_bytes, unpack_state
+from data.readers.checkpoint.file import CheckpointFile, checkpoint_format, read_checkpoint
+from data.readers.checkpoint.torch_state import pack_state, tensor_of_bytes, unpack_state
 
 
 def octets(checkpoint: CheckpointFile, piece_bytes: int = 7) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from data.generators.congestion import _blocked, history_on, link_history, rando
 from data.generators.fabric import topology_fabric
 from data.generators.gangs import OCCUPIED, gangs_on, levels
 from data.generators.topologies import dgx, two_tiers
-from data.readers.topology import read_topology
+from data.readers.topology.formats import read_topology
 from data.schemas.fabric import Routes
 
 

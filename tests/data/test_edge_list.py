@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import BadSource
 from data.readers.sources import Fabric
-from data.readers.topology import read_topology
+from data.readers.topology.formats import read_topology
 
 
 def written(folder: Path, text: str, name: str = "links.csv") -> Path:

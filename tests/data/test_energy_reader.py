@@ -1,7 +1,7 @@
 import pytest
 
 from data.errors import BadSource, SourceUnavailable
-from data.readers.energy import read_energy
+from data.readers.power.ml_energy import read_energy
 
 HEAD = "task,model_id,gpu_model,num_gpus,avg_power_watts,total_params_billions,max_num_seqs,batch_size,architecture\n"
 GOOD = "gpqa,Qwen/Qwen3-14B,B200,2,700.0,14.0,8.0,,Dense Transformer\n"

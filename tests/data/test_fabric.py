@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from data.generators.ecmp import routes_of
 from data.generators.fabric import fabric_of, snapshot_fabric, topology_fabric
 from data.generators.topologies import dgx, fat_tree, nvl72, torus, two_tiers
-from data.readers.topology import read_topology
+from data.readers.topology.formats import read_topology
 from data.schemas.cluster import Link, Node
 from data.schemas.fabric import Demands, Fabric, Routes
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.errors import BadSource, SourceUnavailable
-from data.readers.power_sweep import COLUMNS, read_power_sweep
+from data.readers.power.zeus_sweep import COLUMNS, read_power_sweep
 from tasks.problems.power_curves import DEFAULT, MEASURED
 from tasks.validation.speed import MEDIAN, SLOW, SLOW_ELSEWHERE
 

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from data.errors import BadSource, SourceUnavailable
-from data.readers.prometheus import read_series
-from data.readers.prometheus_api import prometheus_api
+from data.readers.prometheus.api import prometheus_api
+from data.readers.prometheus.series import read_series
 from data.schemas.cluster import Node
 
 Reply = tuple[int, dict[str, str], bytes | Iterable[bytes]]

@@ -10,8 +10,8 @@ import pytest
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
 from data.errors import BadSource
-from data.readers.measured_power import measured_power
-from data.readers.prometheus import Telemetry, read_series, with_series
+from data.readers.power.measured import measured_power
+from data.readers.prometheus.series import Telemetry, read_series, with_series
 from data.schemas.cluster import Link, Node, Snapshot
 from data.schemas.job import Job, Worker
 from data.schemas.telemetry import LinkSeries, NodeSeries

@@ -11,9 +11,9 @@ import pytest
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
 from data.errors import BadSource, SourceUnavailable
-from data.readers.kubernetes import read_kubernetes_files, read_kubernetes_live
-from data.readers.kubernetes_groups import group_of, is_movable
-from data.readers.kubernetes_objects import natural
+from data.readers.kubernetes.cluster import read_kubernetes_files, read_kubernetes_live
+from data.readers.kubernetes.groups import group_of, is_movable
+from data.readers.kubernetes.objects import natural
 
 FIXTURES = Path(__file__).parent / "fixtures" / "kubernetes"
 NODES, PODS, BUDGETS = FIXTURES / "nodes.json", FIXTURES / "pods.json", FIXTURES / "budgets.json"

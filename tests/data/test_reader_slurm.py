@@ -9,9 +9,9 @@ import pytest
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
 from data.errors import BadSource, SourceUnavailable
-from data.readers.slurm import read_slurm_files, read_slurm_live
-from data.readers.slurm_nodes import Assumptions
-from data.readers.slurm_topology import parse_topology
+from data.readers.slurm.cluster import read_slurm_files, read_slurm_live
+from data.readers.slurm.nodes import Assumptions
+from data.readers.slurm.topology import parse_topology
 from data.schemas.job import Worker
 
 FIXTURES = Path(__file__).parent / "fixtures"

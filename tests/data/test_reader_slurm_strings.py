@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from data.readers.hostlist import expand_hostlist
-from data.readers.slurm_dependencies import Dependency, parse_dependency, resolve
-from data.readers.slurm_gres import Gres, parse_gpus
-from data.readers.slurm_rows import number
-from data.readers.slurm_topology import parse_topology
+from data.readers.slurm.dependencies import Dependency, parse_dependency, resolve
+from data.readers.slurm.gres import Gres, parse_gpus
+from data.readers.slurm.hostlist import expand_hostlist
+from data.readers.slurm.rows import number
+from data.readers.slurm.topology import parse_topology
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.readers.sample_grid import carried, mean_known, on_grid, rates
+from data.readers.prometheus.sample_grid import carried, mean_known, on_grid, rates
 
 NAN = math.nan
 gappy = st.lists(st.one_of(st.just(NAN), st.floats(0.0, 1e6)), min_size=1, max_size=30).map(np.array)

@@ -14,7 +14,7 @@ from data.digest import SNAPSHOT
 from data.generators.checkpoint import accuracy, train
 from data.generators.power import cluster_draw_w
 from data.generators.samples import SAMPLES, sample, with_digests, write_sample
-from data.readers.checkpoint import read_checkpoint
+from data.readers.checkpoint.file import read_checkpoint
 from data.readers.snapshot import read_snapshot
 from data.schemas.cluster import Snapshot
 

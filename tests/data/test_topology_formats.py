@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BadRecord, BadSource, SourceUnavailable
-from data.readers.topology import read_topology
+from data.readers.topology.formats import read_topology
 from data.schemas.cluster import Link
 from data.schemas.topology import Topology, TopologyNode
 

@@ -4,7 +4,7 @@ import pytest
 
 from data.crosscheck import cross_check
 from data.errors import BadRecord, BadSource
-from data.readers.topology_merge import snapshot_of, with_topology
+from data.readers.topology.merge import snapshot_of, with_topology
 from data.schemas.cluster import Link, Node, Snapshot
 from data.schemas.topology import Topology, TopologyNode
 

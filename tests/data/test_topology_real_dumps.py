@@ -8,8 +8,8 @@ import pytest
 
 from data.crosscheck import cross_check
 from data.errors import BadSource, SourceUnavailable
-from data.readers.topology import read_topology
-from data.readers.topology_merge import snapshot_of, with_topology
+from data.readers.topology.formats import read_topology
+from data.readers.topology.merge import snapshot_of, with_topology
 from data.schemas.topology import Topology
 
 DATA = Path(os.environ.get("QUANTUMFLOW_DATA", Path(__file__).parents[3] / "shared" / "data"))

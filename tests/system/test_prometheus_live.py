@@ -15,8 +15,8 @@ import pytest
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
 from data.errors import BadSource, SourceUnavailable
-from data.readers.prometheus import read_series, with_series
-from data.readers.prometheus_api import prometheus_api
+from data.readers.prometheus.api import prometheus_api
+from data.readers.prometheus.series import read_series, with_series
 from data.schemas.cluster import Link, Node, Snapshot
 
 BINARY = shutil.which("prometheus")

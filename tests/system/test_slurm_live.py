@@ -4,8 +4,8 @@ import pytest
 
 from data.crosscheck import cross_check
 from data.errors import BadSource, SourceUnavailable
-from data.readers.slurm import read_slurm_live
-from data.readers.slurm_nodes import Assumptions
+from data.readers.slurm.cluster import read_slurm_live
+from data.readers.slurm.nodes import Assumptions
 
 pytestmark = pytest.mark.system
 

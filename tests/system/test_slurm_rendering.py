@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from data.readers.plan import read_plan
-from data.readers.slurm import read_slurm_live
+from data.readers.slurm.cluster import read_slurm_live
 from data.schemas.plan import Migrate, Place
 
 pytestmark = pytest.mark.system

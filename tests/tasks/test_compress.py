@@ -19,7 +19,7 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 from data.errors import BadRecord, SourceUnavailable
-from data.readers.checkpoint import read_checkpoint
+from data.readers.checkpoint.file import read_checkpoint
 from tasks.codecs.container import write_archive
 from tasks.codecs.index import Source
 from tasks.compress import (

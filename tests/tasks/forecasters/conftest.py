@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.readers.energy import read_energy
+from data.readers.power.ml_energy import read_energy
 from data.schemas.power import PowerSamples
 
 
