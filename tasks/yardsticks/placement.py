@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from ortools.sat.python import cp_model
 
 from qiskit_solvers.errors import SolverFailed
 from tasks.problems.placement import Placed, Placement
-from tasks.yardsticks.placement_programme import Floats, Programme, programme_of
-from tasks.yardsticks.placement_values import decision_of, values_of
-
-SCALE = 1_000_000
-"""CP-SAT counts in whole millionths of a GPU; the returned decision is priced exactly."""
+from tasks.problems.placement_columns import placement_of
+from tasks.problems.placement_exact import solve
+from tasks.problems.placement_kernel import Floats
+from tasks.problems.placement_programme import Programme
+from tasks.problems.placement_programme_cost import programme_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,36 +52,14 @@ def cp_sat(
     Raises:
         SolverFailed: no placement was found.
     """
-    programme = programme or programme_of(problem)
-    model = cp_model.CpModel()
-    columns = [model.new_int_var(0, upper, "") for upper in programme.upper.astype(np.int64).tolist()]
-    offsets, at, values = programme.rows.indptr, programme.rows.indices, programme.rows.data.astype(np.int64)
-    for row, (low, high) in enumerate(zip(programme.low, programme.high, strict=True)):
-        part = slice(offsets[row], offsets[row + 1])
-        terms = cp_model.LinearExpr.weighted_sum([columns[k] for k in at[part]], values[part].tolist())
-        bounds = int(max(low, cp_model.INT32_MIN)), int(min(high, cp_model.INT32_MAX))
-        model.add_linear_constraint(terms, *bounds)
-    scaled = np.rint(programme.cost * SCALE).astype(np.int64)
-    priced = np.flatnonzero(scaled).tolist()
-    model.minimize(cp_model.LinearExpr.weighted_sum([columns[k] for k in priced], scaled[priced].tolist()))
-    start = values_of(programme, problem, problem.incumbent() if hint is None else hint)
-    for column, value in zip(columns, start.astype(np.int64).tolist(), strict=True):
-        model.add_hint(column, value)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = workers
-    solver.parameters.linearization_level = 2  # proves in seconds what takes minutes without the whole relaxation
-    solver.parameters.random_seed = seed
-    if work is not None:
-        solver.parameters.max_deterministic_time = work
-    if seconds is not None:
-        solver.parameters.max_time_in_seconds = seconds
-    status = solver.solve(model)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        raise SolverFailed(f"cp-sat: {solver.status_name(status)} after {work} units of work, {seconds} seconds")
-    found = np.array([solver.value(column) for column in columns], np.float64)
-    rounding = float(np.abs(programme.cost - scaled / SCALE) @ programme.upper)
-    bound = solver.best_objective_bound / SCALE + programme.constant - rounding
-    return BestPlacement(decision_of(programme, problem, found), bound, status == cp_model.OPTIMAL)
+    programme = programme or programme_of(problem.room, problem.crew)
+    start = problem.incumbent() if hint is None else hint
+    found = solve(
+        programme, problem.room, problem.crew, start.node_of, work=work, seed=seed, seconds=seconds, workers=workers
+    )
+    if found.node_of is None:
+        raise SolverFailed(f"cp-sat: {found.status} after {work} units of work, {seconds} seconds")
+    return BestPlacement(Placed(found.node_of), found.bound, found.proven)
 
 
 def highs(problem: Placement, seconds: float, *, programme: Programme | None = None) -> BestPlacement:
@@ -98,7 +75,7 @@ def highs(problem: Placement, seconds: float, *, programme: Programme | None = N
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    programme = programme or programme_of(problem)
+    programme = programme or programme_of(problem.room, problem.crew)
     if not programme.names:
         return BestPlacement(problem.incumbent(), programme.constant, True)
     result = milp(
@@ -112,4 +89,4 @@ def highs(problem: Placement, seconds: float, *, programme: Programme | None = N
         raise SolverFailed(f"HiGHS: no placement within {seconds} seconds ({result.message})")
     values: Floats = result.x
     bound = -np.inf if result.mip_dual_bound is None else float(result.mip_dual_bound) + programme.constant
-    return BestPlacement(decision_of(programme, problem, values), bound, result.status == 0)
+    return BestPlacement(Placed(placement_of(programme, problem.crew, values)), bound, result.status == 0)

@@ -9,14 +9,14 @@ from data.generators.cluster import cluster_of
 from data.schemas.cluster import Limits, Node, Snapshot
 from data.schemas.job import Job, Worker
 from tasks.problems.placement import Placed, Placement
+from tasks.problems.placement_columns import placement_of, values_of
 from tasks.problems.placement_kernel import keeps_limits
+from tasks.problems.placement_programme_cost import programme_of
 from tasks.yardsticks.fragmentation_gradient import fragments, steepest
 from tasks.yardsticks.kueue import balanced, best_fit, fewest, fullest, least_free
 from tasks.yardsticks.partitioned import metis, parts
 from tasks.yardsticks.placement import cp_sat, highs
 from tasks.yardsticks.placement_books import Books, replanned, waiting_only
-from tasks.yardsticks.placement_programme import programme_of
-from tasks.yardsticks.placement_values import decision_of, values_of
 
 RULES = (best_fit, least_free, balanced, steepest)
 
@@ -91,16 +91,16 @@ def settled(problem: Placement, decision: Placed) -> Placed:
 @pytest.mark.parametrize("seed", range(6))
 def test_the_programme_prices_a_placement_exactly(seed: int, rng: np.random.Generator) -> None:
     problem = Placement.from_snapshot(generated(seed))
-    programme = programme_of(problem)
+    programme = programme_of(problem.room, problem.crew)
     for steps in (0, 1, 4, 8):
         decision = settled(problem, wandered(problem, rng, steps))
-        values = values_of(programme, problem, decision)
+        values = values_of(programme, problem.room, problem.crew, decision.node_of)
         reached = programme.rows @ values
         assert (reached >= programme.low - 1e-9).all()
         assert (reached <= programme.high + 1e-9).all()
         assert ((values >= 0) & (values <= programme.upper)).all()
         assert programme.cost @ values + programme.constant == pytest.approx(problem.cost(decision), abs=1e-9)
-        back = decision_of(programme, problem, values)
+        back = Placed(placement_of(programme, problem.crew, values))
         assert problem.cost(back) <= problem.cost(decision) + 1e-9  # who only changed places with another stays
         assert keeps_limits(back.node_of, problem.room, problem.crew)
 

@@ -1,23 +1,21 @@
 """How does a placement read in the columns of its integer programme, and back?"""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.problems.placement import Placed, Placement
-from tasks.problems.placement_kernel import Ints, domain_free, free_gpus
-from tasks.yardsticks.placement_programme import Floats, Programme
+from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, domain_free, free_gpus
+from tasks.problems.placement_programme import Name, Programme
 
 
-def decision_of(programme: Programme, problem: Placement, values: Floats) -> Placed:
-    """Return the placement that ``values``, ``(columns,)``, describe; workers that stay are those at home there."""
-    crew = problem.crew
-    node_of = np.full(crew.home.size, -1, np.int64)
+def placement_of(programme: Programme, crew: Crew, values: Floats) -> Ints:
+    """Return the node of each worker that ``values``, ``(columns,)``, describe; who stays is of those at home there."""
+    part = programme.part
+    node_of = np.where(part.free[crew.job], -1, part.node_of)
     come: dict[int, list[int]] = defaultdict(list)  # classes, by job
     fill: dict[tuple[int, int], list[int]] = defaultdict(list)  # nodes, by size and class
     stay: Counter[tuple[int, int]] = Counter()
-    stands = np.flatnonzero(crew.movable == 0)
-    node_of[stands] = crew.home[stands]
     for index in np.flatnonzero(np.round(values) > 0):
         word, job, *rest = programme.names[index]
         count = round(float(values[index]))
@@ -28,7 +26,7 @@ def decision_of(programme: Programme, problem: Placement, values: Floats) -> Pla
             fill[int(job), int(programme.node_class[node])] += [node] * count
         elif word == "stay":
             stay[int(job), int(rest[0])] = count
-    for job in range(crew.job_gang.size):
+    for job in np.flatnonzero(part.free).tolist():
         for worker in range(crew.job_first[job], crew.job_first[job + 1]):
             home = int(crew.home[worker])
             if stay[job, home] > 0:
@@ -38,20 +36,24 @@ def decision_of(programme: Programme, problem: Placement, values: Floats) -> Pla
         for worker, number in zip(missing, come[job], strict=False):
             node_of[worker] = fill[int(crew.size[worker]), number].pop()
     node_of.flags.writeable = False
-    return Placed(node_of)
+    return node_of
 
 
-def values_of(programme: Programme, problem: Placement, decision: Placed) -> Floats:
-    """Return the columns of ``decision``, ``(columns,)``; they are feasible, and their objective is its cost."""
-    known = _Known(problem, decision.node_of, programme.node_class)
-    return np.array([known(*name) for name in programme.names], np.float64)
+def values_of(programme: Programme, room: Room, crew: Crew, node_of: Ints) -> Floats:
+    """Return the columns of a placement, ``(columns,)``; they are feasible, and their objective is its cost."""
+    return columns_of(programme.names, programme.node_class, room, crew, node_of)
+
+
+def columns_of(names: Sequence[Name], node_class: Ints, room: Room, crew: Crew, node_of: Ints) -> Floats:
+    """Return what a placement says about columns of these ``names``, ``(columns,)``."""
+    known = _Known(room, crew, node_of, node_class)
+    return np.array([known(*name) for name in names], np.float64)
 
 
 class _Known:
     """What a placement says about each column."""
 
-    def __init__(self, problem: Placement, node_of: Ints, node_class: Ints) -> None:
-        crew, room = problem.crew, problem.room
+    def __init__(self, room: Room, crew: Crew, node_of: Ints, node_class: Ints) -> None:
         self.crew, self.room = crew, room
         self.on: Counter[tuple[int, int]] = Counter()
         self.home: Counter[tuple[int, int]] = Counter()
