@@ -21,7 +21,7 @@ from data.readers.slurm.nodes import Assumptions
 from data.readers.snapshot import read_snapshot
 from data.readers.topology.formats import read_topology
 from data.readers.topology.merge import snapshot_of, with_topology
-from data.readers.traces import read_philly
+from data.readers.traces.philly import read_philly
 
 FORM = ConfigDict(extra="forbid")
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
@@ -202,7 +202,7 @@ class PhillyTrace:
         return self.path.parent
 
     def __call__(self) -> Reading:
-        """Read the trace; see :func:`data.readers.traces.read_philly`."""
+        """Read the trace; see :func:`data.readers.traces.philly.read_philly`."""
         return read_philly(self.path, jobs=self.jobs, gpus=self.gpus)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.readers.arrivals import read_arrivals
+from data.readers.traces.philly import read_arrivals
 from tasks.planner.episode import FEATURES, Episode, Matrix, View, episode, play, thinned
 from tasks.planner.policy import Learned, save_policy
 from tasks.planner.rules import PAY_BACKS, PayBack, best_of

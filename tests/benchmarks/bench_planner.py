@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.readers.arrivals import read_arrivals
+from data.readers.traces.philly import read_arrivals
 from tasks.planner.episode import Episode, Planner, episode, play, thinned
 from tasks.planner.policy import SHIPPED, load_policy
 from tasks.planner.rules import EVERY, PAY_BACKS, Every, best_of

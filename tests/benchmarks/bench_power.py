@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from data.readers.power.zeus_sweep import MeasuredWorkload, read_power_sweep
-from data.readers.traces import read_philly
+from data.readers.traces.philly import read_philly
 from data.schemas.cluster import Limits, Snapshot
 from data.schemas.job import Job
 from data.transition import apply_actions

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.errors import BadSource
-from data.readers.arrivals import read_arrivals
+from data.readers.traces.philly import read_arrivals
 from tasks.planner.episode import FEATURES, episode, play
 from tasks.planner.policy import SHIPPED, Learned, load_policy, save_policy
 from tasks.planner.rules import DEFAULT, Every
@@ -78,6 +78,6 @@ def test_arrivals_are_read_in_order_and_bad_rows_are_named(tmp_path: Path) -> No
     with pytest.raises(BadSource) as refused:
         read_arrivals(path)
     assert [record.path for record in refused.value.records] == [
-        "trace.csv: row 1.duration",
-        "trace.csv: row 2.timestamp",
+        "trace.csv: line 2.duration",
+        "trace.csv: line 3.timestamp",
     ]
