@@ -13,7 +13,7 @@ from data.schemas.transfers import ROUND_SCHEDULE, RoundSchedule
 from flows.params import EFFORTS, TWINS, EffortName, Solver
 from flows.run_folder import run_folder
 from qiskit_solvers.qaoa import Qaoa
-from tasks.schedule_transfers import Method, schedule_rounds
+from tasks.schedule_transfers import Method, Sending, schedule_rounds
 
 FILE_NAME = "rounds.json"
 
@@ -28,7 +28,14 @@ class LinksParams(BaseModel):
         description="CSV with source,target and bandwidth or gigabytes (uses, round), or JSON of the same",
     )
     rounds: int | None = Field(
-        default=None, ge=1, title="Rounds or planes", description="Most that there are; empty takes the file's, or none"
+        default=None, ge=1, title="Rounds", description="Most, of all planes; empty takes the file's limit, or none"
+    )
+    planes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        title="Planes",
+        description="Equal copies of the fabric that work side by side, each with a port for every GPU",
     )
     duplex: Literal["full", "half"] = Field(
         default="full", title="Duplex", description="Whether a GPU can send and receive at once"
@@ -74,10 +81,13 @@ def schedule_links(params: LinksParams) -> str:
                 params.solver,
                 effort=EFFORTS[params.effort],
                 twins=TWINS,
-                rounds=params.rounds,
-                duplex=params.duplex,
-                cut=params.cut,
-                method=params.method,
+                sending=Sending(
+                    rounds=params.rounds,
+                    planes=params.planes,
+                    duplex=params.duplex,
+                    cut=params.cut,
+                    method=params.method,
+                ),
                 seed=params.seed,
             )
         except ValueError as error:
@@ -92,11 +102,26 @@ def schedule_links(params: LinksParams) -> str:
 def summary(schedule: RoundSchedule) -> str:
     """Return what an operator reads first."""
     best = "the least possible" if schedule.optimal else f"at least {schedule.bound_s:.6g} s are needed"
+    where = f" on {schedule.planes} planes" if schedule.planes > 1 else ""
+    before = "no change" if schedule.before_s <= reached_s(schedule) else f"{schedule.before_s:.6g} s before"
+    reached = ", all rounds added up" if schedule.planes > 1 else ""
+    clashes = "No two messages of a round share a port, NIC or rail."
+    if schedule.conflicts:
+        clashes = (
+            f"{schedule.conflicts} pairs share a port, NIC or rail in one round; that is taken to cost "
+            f"{schedule.congestion_s:.6g} s more."
+        )
     lines = [
-        f"**{len(schedule.rounds)} rounds, {schedule.makespan_s:.6g} s** ({best}; {schedule.before_s:.6g} s before)",
+        f"**{len(schedule.rounds)} rounds{where}, {schedule.makespan_s:.6g} s** ({best}; {before})",
         f"Method: {schedule.method}.",
-        f"{schedule.conflicts} pairs share a port, rail or plane in one round.",
-        *(f"{row.method}: {row.cost:.6g} s" for row in schedule.solvers),
+        clashes,
+        *(f"{row.method}: {row.cost:.6g} s{reached}{', chosen' * row.chosen}" for row in schedule.solvers),
+        *(f"{fallback.wanted} failed, {fallback.used} stood in: {fallback.reason}" for fallback in schedule.fallbacks),
         *schedule.notes,
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def reached_s(schedule: RoundSchedule) -> float:
+    """Return what the rounds take, congestion included."""
+    return schedule.makespan_s + schedule.congestion_s

@@ -70,7 +70,10 @@ def tokens(
 
 def links(
     transfers: Annotated[Path, typer.Argument(help="CSV source,target,bandwidth or gigabytes; or JSON of the same.")],
-    rounds: Annotated[int | None, typer.Option(min=1, help="Most rounds or planes that there are.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Most rounds, of all planes. Default: the file's.")] = None,
+    planes: Annotated[
+        int, typer.Option(min=1, max=1024, help="Equal copies of the fabric side by side, e.g. rails with a NIC each.")
+    ] = 1,
     method: Annotated[
         Literal["auto", "crossbar", "colouring"],
         typer.Option(help="auto is exact on a crossbar, and colours where rails or planes are shared."),
@@ -86,7 +89,14 @@ def links(
     from flows.terminal import with_progress
 
     params = LinksParams(
-        transfers=transfers, rounds=rounds, method=method, duplex=duplex, effort=effort, output=output, seed=seed
+        transfers=transfers,
+        rounds=rounds,
+        planes=planes,
+        method=method,
+        duplex=duplex,
+        effort=effort,
+        output=output,
+        seed=seed,
     )
     with told():
         folder = Path(with_progress(schedule_links, params))

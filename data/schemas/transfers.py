@@ -51,7 +51,7 @@ class Transfers:
     Args:
         source: the file.
         transfers: in the file's order; two may join the same ends.
-        rounds: most rounds (or planes) that there are; None where the file does not limit them.
+        rounds: most rounds that there are, those of all planes; None where the file does not limit them.
         notes: what was assumed, in plain words.
 
     Raises:
@@ -91,10 +91,11 @@ class Part:
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Parts that are sent at once; the next round begins when ``seconds`` have passed."""
+    """Parts that are sent at once; the next round of the same plane begins when ``seconds`` have passed."""
 
     seconds: Seconds
     parts: tuple[Part, ...]
+    plane: Count = 0
 
 
 @with_config(RECORD)
@@ -105,17 +106,18 @@ class RoundSchedule:
     Args:
         source: the file of the transfers.
         method: how the rounds were found.
-        makespan_s: sum of the rounds.
+        makespan_s: sum of the rounds, of the plane where that is longest.
         bound_s: no schedule is shorter; of the model that ``method`` names.
         optimal: whether the makespan is proven to be the least.
         conflicts: pairs of parts that share a port, rail or plane in one round; they slow one another.
         congestion_s: what the conflicts are taken to cost on top of ``makespan_s``.
         cut: whether messages may be cut; parts of the same pair then follow one another within a round.
         before_s: makespan and congestion of what was in force, or of first fit in the file's order.
-        rounds: in order.
+        rounds: those of plane 0 in order, then those of plane 1, and so on.
         solvers: what each method reached, where methods were compared.
         fallbacks: solvers that failed, and what stood in.
         notes: what was assumed.
+        planes: equal copies of the fabric, each with a port for every GPU, which work through rounds side by side.
     """
 
     source: str
@@ -131,6 +133,7 @@ class RoundSchedule:
     solvers: tuple[SolverRow, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()
     notes: tuple[str, ...] = ()
+    planes: Annotated[int, Field(ge=1)] = 1
     format: Literal["quantumflow-rounds-1"] = "quantumflow-rounds-1"
 
 

@@ -11,6 +11,7 @@ from data.schemas.transfers import Part, Round, RoundSchedule, Transfer, Transfe
 from tasks.communication.birkhoff import decompose
 from tasks.communication.conflict_graph import Duplex
 from tasks.communication.edge_colouring import edge_colouring
+from tasks.communication.planes import cut_for_planes, end_of_planes, on_planes
 
 Ints = npt.NDArray[np.int64]
 
@@ -38,37 +39,56 @@ def are_equal(transfers: Sequence[Transfer]) -> bool:
     return max(seconds) - min(seconds) <= EQUAL * max(seconds)
 
 
-def crossbar_rounds(transfers: Transfers) -> RoundSchedule:
-    """Return the shortest rounds on a crossbar: whole messages if all are equally long, cut ones if not.
+def crossbar_rounds(transfers: Transfers, *, planes: int = 1, cut: bool = True) -> RoundSchedule:
+    """Return the shortest rounds on crossbars that work side by side.
 
-    They replace the rounds that the file gives, if those are matchings; else first fit in the file's order.
+    Messages stay whole if all are equally long and the rounds of the busiest port divide among the planes, else they
+    are cut. The rounds replace those that the file gives, if those are matchings; else first fit in the file's order.
 
     Args:
         transfers: that share nothing but ports.
+        planes: crossbars, each with a port for every GPU.
+        cut: whether messages may be cut; without, equal ones are sent whole.
 
     Raises:
-        ValueError: they share more than ports, or a port is busy for more than :data:`LONGEST_S`.
+        ValueError: they share more than ports, are unequal and may not be cut, or a port is busy for more than
+            :data:`LONGEST_S`.
     """
     items = transfers.transfers
     if not is_crossbar(items, "full"):
         raise ValueError(f"{transfers.source}: expected transfers that share nothing but ports, got 'uses'")
+    if not (cut or are_equal(items)):
+        raise ValueError(f"{transfers.source}: expected equal messages where none may be cut, got unequal ones")
     rows, columns = _numbered([t.source for t in items]), _numbered([t.target for t in items])
-    before_s = sum(turn.seconds for turn in whole_rounds(items, _in_force(items, rows, columns)))
-    if are_equal(items):
-        rounds = whole_rounds(items, edge_colouring(rows, columns))
-        busiest = max(np.bincount(rows).max(), np.bincount(columns).max())
-        bound = float(busiest) * min(transfer.seconds for transfer in items)
-        method, cut, notes = COLOURED, False, transfers.notes
+    before_s = end_of_planes(on_planes(whole_rounds(items, _in_force(items, rows, columns)), planes))
+    busiest = int(max(np.bincount(rows).max(), np.bincount(columns).max()))
+    whole = are_equal(items) and not (cut and busiest % planes)
+    if whole:
+        rounds = on_planes(whole_rounds(items, edge_colouring(rows, columns)), planes)
+        bound = -(-busiest // planes) * min(transfer.seconds for transfer in items)
+        method, notes = COLOURED, transfers.notes
     else:
-        rounds, bound, most = _cut_rounds(items, rows, columns)
-        method, cut = DECOMPOSED, True
+        rounds, bound, most = _cut_rounds(items, rows, columns, planes)
+        method = DECOMPOSED
         notes = (
             *transfers.notes,
             f"a message is cut into pieces sent in several rounds; {len(rounds)} rounds, by the theory at most {most}",
             "times are whole nanoseconds, rounded up for each message",
         )
-    makespan = sum(turn.seconds for turn in rounds)
-    return RoundSchedule(transfers.source, method, makespan, bound, True, 0, 0.0, cut, before_s, rounds, notes=notes)
+    return RoundSchedule(
+        source=transfers.source,
+        method=method,
+        makespan_s=end_of_planes(rounds),
+        bound_s=bound,
+        optimal=True,
+        conflicts=0,
+        congestion_s=0.0,
+        cut=not whole,
+        before_s=before_s,
+        rounds=rounds,
+        notes=notes,
+        planes=planes,
+    )
 
 
 def whole_rounds(transfers: Sequence[Transfer], round_of: Ints) -> tuple[Round, ...]:
@@ -81,7 +101,9 @@ def whole_rounds(transfers: Sequence[Transfer], round_of: Ints) -> tuple[Round, 
     return tuple(Round(max(part.seconds for part in parts), parts) for parts in ordered)
 
 
-def _cut_rounds(transfers: Sequence[Transfer], rows: Ints, columns: Ints) -> tuple[tuple[Round, ...], float, int]:
+def _cut_rounds(
+    transfers: Sequence[Transfer], rows: Ints, columns: Ints, planes: int
+) -> tuple[tuple[Round, ...], float, int]:
     """Return the rounds, the makespan that no others beat, and the proven bound on their number."""
     seconds = np.array([transfer.seconds for transfer in transfers])
     busiest = max(np.bincount(rows, seconds).max(), np.bincount(columns, seconds).max())
@@ -96,7 +118,7 @@ def _cut_rounds(transfers: Sequence[Transfer], rows: Ints, columns: Ints) -> tup
     left = ticks.copy()
     found = decompose(amount)
     rounds = []
-    for length, partner, sent in zip(found.length.tolist(), found.partner, found.sent, strict=True):
+    for plane, length, partner, sent in cut_for_planes(found, planes):
         parts = []
         for row in np.flatnonzero(partner >= 0).tolist():
             waiting, budget = queue[row, int(partner[row])], int(sent[row])
@@ -110,8 +132,8 @@ def _cut_rounds(transfers: Sequence[Transfer], rows: Ints, columns: Ints) -> tup
                 budget -= step
                 if left[index] == 0:
                     waiting.pop()
-        rounds.append(Round(length * TICK_S, tuple(parts)))
-    return tuple(rounds), found.makespan * TICK_S, found.most_rounds
+        rounds.append(Round(length * TICK_S, tuple(parts), plane))
+    return tuple(rounds), -(-found.makespan // planes) * TICK_S, found.most_rounds + planes - 1
 
 
 def _in_force(transfers: Sequence[Transfer], rows: Ints, columns: Ints) -> Ints:

@@ -112,16 +112,19 @@ class Links:
         seconds = np.array([transfer.seconds for transfer in transfers])
         notes = []
         useful = int(conflicts.degrees.max()) + 1
-        given = [transfer.given_round for transfer in transfers if transfer.given_round is not None]
-        limit = max(useful, *given, 0) + 1 if rounds is None else rounds
-        if len(given) == len(transfers) and max(given) < limit:
-            start = np.array(given, np.int64)
-            limit = limit if rounds is not None else max(useful, max(given) + 1)
+        named = [transfer.given_round for transfer in transfers if transfer.given_round is not None]
+        given, place = np.unique(
+            np.array(named, np.int64), return_inverse=True
+        )  # numbers that nobody has are no rounds
+        if len(named) == len(transfers) and (rounds is None or given.size <= rounds):
+            limit = max(useful, given.size) if rounds is None else rounds
+            start = place.astype(np.int64)
         else:
             limit = useful if rounds is None else rounds
             start = within(first_fit(conflicts, np.arange(len(transfers))), limit, seconds, conflicts)
-            if given:
-                notes.append(f"not all given rounds can be used ({len(given)} of {len(transfers)}): first fit instead")
+            if named:
+                what = f"{len(named)} of {len(transfers)} transfers name one, {given.size} rounds in all"
+                notes.append(f"the given rounds are not used ({what}): first fit instead")
         return cls(seconds, conflicts, limit, congestion, Assigned(start), tuple(notes))
 
     @property
@@ -138,17 +141,21 @@ class Links:
         return self.makespan_s(decision) + self.congestion_s(decision)
 
     def bound(self) -> float:
-        """Return what cliques of the conflict graph need: their j-th longest members, over all cliques the longest.
+        """Return the sum of :meth:`least_lengths`."""
+        return float(self.least_lengths().sum())
 
-        Of any clique no two share a round unless they pay more than a round of their own, so the j-th longest round is
-        no shorter than the j-th longest member.
+    def least_lengths(self) -> Floats:
+        """Return what rounds last at least, by cliques of the conflict graph, descending, ``(transfers,)``.
+
+        Of any clique no two share a round unless they pay at least a round of their own, so the j-th longest round is
+        no shorter than the j-th longest member; of all cliques the longest counts.
         """
         longest = np.zeros(self.seconds.size)
         longest[0] = self.seconds.max()
         for clique in self._cliques():
             ranked = -np.sort(-self.seconds[clique])
             longest[: ranked.size] = np.maximum(longest[: ranked.size], ranked)
-        return float(longest.sum()) * (1.0 - 1e-12)  # what rounding may have added
+        return longest * (1.0 - 1e-12)  # what rounding may have added
 
     def search(self, decision: Assigned, evaluations: int, rng: np.random.Generator) -> Found[Assigned]:
         """Anneal from ``decision``, DSATUR or longest-first first fit, whichever is cheapest."""

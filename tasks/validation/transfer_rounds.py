@@ -1,7 +1,8 @@
 """Can these rounds be sent, and do they send everything? Once more from the definitions.
 
 Nothing is shared with how the rounds were found. In a round whole messages go at once, so each port, NIC, rail or plane
-serves one; pieces of several messages of the same pair may follow one another within a round.
+serves one; pieces of several messages of the same pair may follow one another within a round. Planes have ports of
+their own, so rounds of different planes share nothing.
 """
 
 import math
@@ -18,21 +19,37 @@ CLOSE = 1e-6
 NANOSECOND_S = 1e-9
 
 
-def check_rounds(schedule: RoundSchedule, transfers: Transfers, duplex: Literal["full", "half"]) -> Verdict:
+def check_rounds(
+    schedule: RoundSchedule,
+    transfers: Transfers,
+    duplex: Literal["full", "half"],
+    *,
+    most_rounds: int | None = None,
+) -> Verdict:
     """Re-check ``schedule`` against the transfers that it was made for.
 
     Args:
         schedule: of any origin.
         transfers: what must be sent.
         duplex: whether a port can send and receive at once.
+        most_rounds: that there may be, those of all planes; None for any number.
     """
     items = transfers.transfers
     known = all(part.transfer < len(items) for turn in schedule.rounds for part in turn.parts)
     wrong = () if known else ("a part names a transfer that is not in the file",)
-    checks = [judged("every part is of a transfer", wrong, f"{len(items)} transfers")]
+    checks = [
+        judged("every part is of a transfer", wrong, f"{len(items)} transfers"),
+        judged(
+            "there are as many rounds and planes", _too_many(schedule, most_rounds), f"{len(schedule.rounds)} rounds"
+        ),
+        judged("the bound is no promise beyond the rounds", _bound(schedule), f"{schedule.bound_s:g} s at least"),
+    ]
     if known:
         clashes = sum(_clashes(turn, items, duplex, schedule.cut) for turn in schedule.rounds)
-        makespan = sum(turn.seconds for turn in schedule.rounds)
+        ends: dict[int, float] = defaultdict(float)
+        for turn in schedule.rounds:
+            ends[turn.plane] += turn.seconds
+        makespan = max(ends.values(), default=0.0)
         told = (schedule.makespan_s, schedule.conflicts)
         checks += [
             judged("everything is sent", _unsent(schedule, items), f"{len(items)} transfers"),
@@ -61,6 +78,22 @@ def check_rounds(schedule: RoundSchedule, transfers: Transfers, duplex: Literal[
 def _rounding(schedule: RoundSchedule) -> float:
     """Return what rounding each part up to a nanosecond may add."""
     return NANOSECOND_S * sum(len(turn.parts) for turn in schedule.rounds)
+
+
+def _too_many(schedule: RoundSchedule, most_rounds: int | None) -> Iterator[str]:
+    if most_rounds is not None and len(schedule.rounds) > most_rounds:
+        yield f"expected at most {most_rounds} rounds, found {len(schedule.rounds)}"
+    for number, turn in enumerate(schedule.rounds):
+        if turn.plane >= schedule.planes:
+            yield f"round {number}: expected a plane below {schedule.planes}, found {turn.plane}"
+
+
+def _bound(schedule: RoundSchedule) -> Iterator[str]:
+    reached = schedule.makespan_s + schedule.congestion_s
+    if schedule.bound_s > reached * (1 + CLOSE):
+        yield f"told that {schedule.bound_s} s are needed, found {reached} s"
+    if schedule.optimal and schedule.bound_s < reached * (1 - CLOSE):
+        yield f"told that {reached} s are optimal, with a bound of {schedule.bound_s} s"
 
 
 def _unsent(schedule: RoundSchedule, items: Sequence[Transfer]) -> Iterator[str]:

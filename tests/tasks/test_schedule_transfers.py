@@ -13,7 +13,7 @@ from qiskit_solvers.anneal import Anneal
 from qiskit_solvers.qaoa import Qaoa
 from tasks.communication.conflict_graph import Duplex
 from tasks.refine import Effort
-from tasks.schedule_transfers import schedule_transfers
+from tasks.schedule_transfers import Sending, schedule_transfers
 from tasks.validation.transfer_rounds import check_rounds
 
 QUICK = Effort(evaluations=5_000, rounds=4, window=6, patience=3)
@@ -62,7 +62,7 @@ def test_shared_rails_are_coloured_and_never_worse(duplex: Duplex, rng: np.rando
         ),
     )
     schedule = schedule_transfers(
-        railed, Qaoa(on="simulator"), rng, effort=QUICK, twins=(Anneal(),), duplex=duplex, rounds=None
+        railed, Qaoa(on="simulator"), rng, effort=QUICK, twins=(Anneal(),), sending=Sending(duplex=duplex)
     )
     assert schedule.conflicts == 0
     assert schedule.bound_s <= schedule.makespan_s <= schedule.before_s
@@ -70,7 +70,9 @@ def test_shared_rails_are_coloured_and_never_worse(duplex: Duplex, rng: np.rando
 
 
 def test_too_few_planes_leave_conflicts_that_are_told(rng: np.random.Generator) -> None:
-    schedule = schedule_transfers(all_to_all(5, rng, equal=True), Anneal(), rng, effort=QUICK, rounds=2)
+    schedule = schedule_transfers(
+        all_to_all(5, rng, equal=True), Anneal(), rng, effort=QUICK, sending=Sending(rounds=2)
+    )
     assert schedule.conflicts > 0
     assert len(schedule.rounds) <= 2
 
@@ -79,7 +81,9 @@ def test_rounds_are_the_same_bytes_again_and_survive_json(rng: np.random.Generat
     transfers = all_to_all(5, rng)
     once, again = (
         ROUND_SCHEDULE.dump_json(
-            schedule_transfers(transfers, Anneal(), np.random.default_rng(1), effort=QUICK, method="colouring")
+            schedule_transfers(
+                transfers, Anneal(), np.random.default_rng(1), effort=QUICK, sending=Sending(method="colouring")
+            )
         )
         for _ in range(2)
     )
@@ -89,7 +93,9 @@ def test_rounds_are_the_same_bytes_again_and_survive_json(rng: np.random.Generat
 
 def test_a_crossbar_is_refused_where_it_does_not_apply(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="crossbar"):
-        schedule_transfers(all_to_all(3, rng), Anneal(), rng, effort=QUICK, method="crossbar", duplex="half")
+        schedule_transfers(
+            all_to_all(3, rng), Anneal(), rng, effort=QUICK, sending=Sending(method="crossbar", duplex="half")
+        )
 
 
 def spoilt(schedule: RoundSchedule) -> dict[str, RoundSchedule]:
@@ -109,6 +115,8 @@ def spoilt(schedule: RoundSchedule) -> dict[str, RoundSchedule]:
         ),
         "the makespan is as told": replace(schedule, makespan_s=schedule.makespan_s / 2),
         "never worse": replace(schedule, before_s=schedule.makespan_s / 2),
+        "there are as many rounds and planes": replace(schedule, rounds=(replace(first, plane=1), *rest)),
+        "the bound is no promise beyond the rounds": replace(schedule, bound_s=schedule.makespan_s / 2),
     }
 
 
@@ -119,3 +127,47 @@ def test_the_validator_tells_what_is_wrong(rng: np.random.Generator) -> None:
     for name, wrong in spoilt(schedule).items():
         failed = {check.name for check in check_rounds(wrong, transfers, "full").checks if not check.passed}
         assert name in failed
+
+
+@pytest.mark.parametrize(("planes", "rounds_s"), [(1, 7), (2, 4), (3, 3), (7, 1), (9, 1)])
+def test_whole_messages_take_their_share_of_planes(planes: int, rounds_s: int, rng: np.random.Generator) -> None:
+    transfers = all_to_all(8, rng, equal=True)
+    sending = Sending(planes=planes, cut=False)
+    schedule = schedule_transfers(transfers, Anneal(), rng, effort=QUICK, sending=sending)
+    assert schedule.optimal
+    assert schedule.makespan_s == pytest.approx(rounds_s / 50.0)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.parametrize("planes", [2, 3, 5])
+def test_cut_messages_end_on_all_planes_together(planes: int, equal: bool, rng: np.random.Generator) -> None:
+    transfers = all_to_all(8, rng, equal=equal)
+    schedule = schedule_transfers(transfers, Anneal(), rng, effort=QUICK, sending=Sending(planes=planes))
+    assert schedule.makespan_s == pytest.approx(busiest_s(transfers) / planes, abs=1e-6)
+    assert {turn.plane for turn in schedule.rounds} == set(range(planes))
+
+
+@pytest.mark.parametrize("planes", [2, 3])
+def test_coloured_rounds_on_planes_are_never_worse_and_above_their_bound(planes: int, rng: np.random.Generator) -> None:
+    transfers = all_to_all(6, rng)
+    transfers = replace(transfers, transfers=tuple(replace(t, uses=(f"rail{t.source}",)) for t in transfers.transfers))
+    schedule = schedule_transfers(transfers, Anneal(), rng, effort=QUICK, sending=Sending(planes=planes))
+    assert schedule.bound_s <= schedule.makespan_s <= schedule.before_s
+    assert {turn.plane for turn in schedule.rounds} == set(range(planes))
+
+
+@pytest.mark.parametrize(("rounds", "method"), [(7, "crossbar"), (9, "crossbar"), (6, "colouring")])
+def test_a_limit_of_rounds_leaves_the_exact_method_where_they_are_enough(
+    rounds: int, method: str, rng: np.random.Generator
+) -> None:
+    transfers = all_to_all(8, rng, equal=True)
+    schedule = schedule_transfers(transfers, Anneal(), rng, effort=QUICK, sending=Sending(rounds=rounds))
+    assert schedule.method.startswith(method)
+    assert len(schedule.rounds) <= rounds
+
+
+def test_numbers_of_given_rounds_need_not_be_dense(rng: np.random.Generator) -> None:
+    items = tuple(replace(t, given_round=10**9 * k) for k, t in enumerate(all_to_all(3, rng).transfers))
+    sending = Sending(method="colouring")
+    schedule = schedule_transfers(Transfers("x", items), Anneal(), rng, effort=QUICK, sending=sending)
+    assert schedule.makespan_s < schedule.before_s == pytest.approx(sum(t.seconds for t in items))
