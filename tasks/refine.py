@@ -19,6 +19,9 @@ from qiskit_solvers.ising import Ising
 from qiskit_solvers.solver import Solver, Spins
 from tasks.problems.protocol import Decision, Problem, Window
 
+LAST_PLAN, NEAR_LAST_PLAN = "last plan", "drawn to the last plan"
+"""How reports call the last plan's decision as far as it still fits, and the best one with what it could keep of it."""
+
 _SIGNIFICANT = 1e-9
 """Relative gain below which two costs count as equal: rounding, not improvement."""
 
@@ -44,6 +47,29 @@ class Effort:
     def __post_init__(self) -> None:
         if self.evaluations < 0 or min(self.rounds, self.window, self.patience, self.tries) < 1:
             raise ValueError(f"expected evaluations of at least 0 and the rest of at least 1, got {self}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LastPlan(Generic[Decision]):
+    """What was decided last time, for a flow that runs again and again while little changes.
+
+    Many decisions are about as good as the best, and which one a search finds turns on trifles. So the search begins
+    at this one where it is better than what is in force, and in the end this one stays, or as much of it as possible,
+    for at most ``stability`` of the gain.
+
+    Args:
+        decision: feasible today; taken back to what still pays before it is compared.
+        nearer: of :class:`tasks.problems.protocol.Steady`.
+        stability: share of the gain that may be given up, 0 to 1.
+    """
+
+    decision: Decision
+    nearer: Callable[[Decision, Decision, float], Decision]
+    stability: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.stability <= 1.0:
+            raise ValueError(f"stability: expected a share from 0 to 1, got {self.stability}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,12 +104,14 @@ def refine(
     twins: tuple[Solver, ...] = (),
     expired: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _phase, _share: None,
+    last: LastPlan[Decision] | None = None,
 ) -> Refined[Decision]:
-    """Return the best decision found from the incumbent.
+    """Return the best decision found from the incumbent, or from the last plan's decision if that is cheaper.
 
     The classical search of the noun's moves runs first. From where it stopped, each of ``twins`` and
     then ``solver`` get windows drawn with the same seed, so that they can be compared; the cheapest end
-    wins, and of equal ones the first of incumbent, classical search, twins, solver.
+    wins, and of equal ones the first of incumbent, last plan, classical search, twins, solver. Where a last
+    plan is given, the outcome departs from it only where that pays; see :class:`LastPlan`.
 
     Args:
         problem: the noun.
@@ -93,18 +121,29 @@ def refine(
         twins: solvers to compare with, under the same contract and the same windows.
         expired: the guard in seconds, asked before each window; a plan that met it says so.
         progress: told how far the work is.
+        last: what the last plan decided; None where there is none.
     """
     incumbent = problem.incumbent()
     start = problem.cost(incumbent)
+    base, costs = incumbent, (start,)
+    rows = [SolverRow(problem.name, "incumbent", start, 0, 0, 0, chosen=False)]
+    ends: list[tuple[Decision, tuple[float, ...]]] = [(incumbent, (start,))]
+    if last is not None and _less(problem.cost(last.decision), start):
+        base = problem.search(last.decision, 0, rng).decision
+        costs = (start, problem.cost(base))
+        rows.append(SolverRow(problem.name, LAST_PLAN, costs[-1], 0, 0, 0, chosen=False))
+        ends.append((base, costs))
+    else:
+        last = None
     progress("classical search", 0.0)
-    found = problem.search(incumbent, effort.evaluations, rng)
+    found = problem.search(base, effort.evaluations, rng)
     classical = problem.cost(found.decision)
-    base, costs = (found.decision, (start, classical)) if _less(classical, start) else (incumbent, (start,))
-    rows = [
-        SolverRow(problem.name, "incumbent", start, 0, 0, 0, chosen=False),
-        SolverRow(problem.name, "classical search", costs[-1], found.evaluations, 0, found.accepted, chosen=False),
-    ]
-    ends: list[tuple[Decision, tuple[float, ...]]] = [(incumbent, (start,)), (base, costs)]
+    if _less(classical, costs[-1]):
+        base, costs = found.decision, (*costs, classical)
+    rows.append(
+        SolverRow(problem.name, "classical search", costs[-1], found.evaluations, 0, found.accepted, chosen=False)
+    )
+    ends.append((base, costs))
     fallbacks: list[Fallback] = []
     seed = int(rng.integers(2**32))
     lineup = (*twins, solver)
@@ -120,6 +159,17 @@ def refine(
     for number, (_, reached) in enumerate(ends):
         if _less(reached[-1], ends[best][1][-1]):
             best = number
+    if last is not None and best > 1:
+        allowance = last.stability * (start - ends[best][1][-1])
+        kept, to_beat = ends[1][0], ends[best][1][-1] + allowance
+        if ends[1][1][-1] <= to_beat:
+            best = 1
+        else:
+            near = last.nearer(ends[best][0], kept, allowance)
+            reached = problem.cost(near)
+            rows.append(SolverRow(problem.name, NEAR_LAST_PLAN, reached, 0, 0, 0, chosen=False))
+            ends.append((near, (*ends[1][1], reached)))
+            best = len(ends) - 1 if reached <= to_beat else best
     rows[best] = replace(rows[best], chosen=True)
     decision, trail = ends[best]
     return Refined(decision, trail, tuple(rows), _bound(problem, trail[-1]), tuple(fallbacks))
@@ -228,7 +278,8 @@ def refine_plan(
     seed: int,
     expired: Callable[[], bool],
     progress: Progress,
+    last: LastPlan[Decision] | None = None,
 ) -> Refined[Decision]:
     """Run :func:`refine` as a Prefect task."""
     rng = np.random.default_rng(seed)
-    return refine(problem, solver, rng, effort=effort, twins=twins, expired=expired, progress=progress)
+    return refine(problem, solver, rng, effort=effort, twins=twins, expired=expired, progress=progress, last=last)

@@ -35,7 +35,7 @@ from data.schemas.job import Job, Worker
 from data.schemas.plan import Action, Migrate, Place
 from tasks.problems.migration import SpareRoom, ordered_batches
 from tasks.problems.moves import fusion_window
-from tasks.problems.placement_carried import carried_nodes
+from tasks.problems.placement_carried import carried_nodes, drawn_near
 from tasks.problems.placement_figures import placement_figures
 from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, keeps_limits, total_cost
 from tasks.problems.placement_search import anneal, prune, sample_moves
@@ -165,6 +165,11 @@ class Placement:
     def carried(self, actions: tuple[Action, ...]) -> Placed:
         """Return where an earlier plan would have everything stand, as far as that still fits."""
         return self._canonical(carried_nodes(actions, self.jobs, self.node_ids, self.room, self.crew))
+
+    def nearer(self, decision: Placed, last: Placed, allowance: float) -> Placed:
+        """Return ``decision`` with jobs where ``last`` has them, as far as that costs no more than ``allowance``."""
+        new, earlier = (self._canonical(each.node_of).node_of for each in (decision, last))
+        return self._canonical(drawn_near(new, earlier, allowance, self.room, self.crew))
 
     def window(self, decision: Placed, size: int, rng: np.random.Generator) -> Window[Placed]:
         """Return the window of the ``size`` best of many drawn moves, with some chance for the others."""

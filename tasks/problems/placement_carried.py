@@ -1,8 +1,11 @@
-"""Which placement is meant by moves that were planned earlier, perhaps for a slightly different cluster?
+"""Which placement is meant by moves that were planned earlier, and how is a new one kept near to it?
 
 Each job of the earlier plan goes where it was to go, if it still stands where it stood then, still has as many workers
 of that size, and the nodes are still there and open. Where such moves no longer fit together, the one that gained
 least is dropped, again and again; those that were dropped are then tried once more, the best first.
+
+A new placement is drawn to the earlier one (as in path relinking, Glover 1997, doi 10.1007/978-1-4615-4102-8_1): each
+job that they place differently goes where the earlier one had it, and so do those that must make room for that.
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,19 @@ import numpy as np
 
 from data.schemas.job import Job, Worker
 from data.schemas.plan import Action, Migrate, Place
-from tasks.problems.placement_kernel import Crew, Ints, Room, free_gpus, keeps_limits, moved_gpus, spare_nodes
+from tasks.problems.placement_kernel import (
+    Crew,
+    Ints,
+    Room,
+    free_gpus,
+    keeps_limits,
+    moved_gpus,
+    spare_nodes,
+    total_cost,
+)
+
+SWEEPS, LARGEST = 3, 256
+"""Times that all jobs are tried, and jobs that are tried at most: each prices the whole placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +148,50 @@ def _in_the_way(node_of: Ints, moved: list[Wanted], room: Room, crew: Crew) -> l
 def _new_nodes(want: Wanted, crew: Crew) -> set[int]:
     home = crew.home[crew.job_first[want.job] : crew.job_first[want.job + 1]].tolist()
     return {node for node, was in zip(want.nodes, home, strict=True) if node != was}
+
+
+def drawn_near(new: Ints, earlier: Ints, allowance: float, room: Room, crew: Crew) -> Ints:
+    """Return a placement between ``new`` and ``earlier`` that costs no more than ``allowance`` above ``new``.
+
+    The cheapest way back comes first, by what it costs for each job.
+
+    Args:
+        new: the node of each worker, ``(workers,)``.
+        earlier: likewise.
+        allowance: in the unit of the cost.
+        room: the nodes.
+        crew: the workers.
+    """
+    at = new.copy()
+    limit = float(total_cost(new, room, crew)) + allowance
+    for share in np.linspace(0.0, 1.0, SWEEPS):
+        for job in _differing(at, earlier, crew)[:LARGEST].tolist():
+            back = _way_back(job, at, earlier, room, crew)
+            if back is None:
+                continue
+            cost = float(total_cost(back, room, crew))
+            if cost <= limit - (1.0 - share) * allowance + 1e-9:
+                at = back
+    return at
+
+
+def _differing(one: Ints, other: Ints, crew: Crew) -> Ints:
+    return np.unique(crew.job[one != other])
+
+
+def _way_back(seed: int, at: Ints, earlier: Ints, room: Room, crew: Crew) -> Ints | None:
+    """Return ``at`` with one job, and whoever must make room, where ``earlier`` has them; None if limits forbid it."""
+    result = at.copy()
+    back = [seed]
+    while back:
+        for job in back:
+            span = slice(crew.job_first[job], crew.job_first[job + 1])
+            result[span] = earlier[span]
+        full = free_gpus(result, room, crew) < 0
+        if not full.any():
+            break
+        # some of those who are only here in ``at`` must leave, or ``earlier`` itself would hold too many
+        away = result != earlier
+        away[away] = (result[away] >= 0) & full[result[away]]
+        back = np.unique(crew.job[away]).tolist()
+    return result if keeps_limits(result, room, crew) else None

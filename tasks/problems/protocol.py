@@ -91,3 +91,15 @@ class Problem(Protocol[Decision]):
     def figures(self, decision: Decision) -> tuple[Figure, ...]:
         """Return what an operator reads before and after."""
         ...
+
+
+class Steady(Problem[Decision], Protocol[Decision]):
+    """A problem that is posed again and again, and can keep to what an earlier plan decided."""
+
+    def carried(self, actions: tuple[Action, ...]) -> Decision:
+        """Return the decision that ``actions`` of an earlier plan mean today: what still fits, the rest as in force."""
+        ...
+
+    def nearer(self, decision: Decision, last: Decision, allowance: float) -> Decision:
+        """Return a decision nearer to ``last`` that costs at most ``allowance`` more than ``decision``."""
+        ...

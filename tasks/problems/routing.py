@@ -30,6 +30,7 @@ from data.schemas.plan import Action, MoveReplicas, ReplicaLoad
 from data.schemas.routing import ExpertDeployment
 from tasks.problems.protocol import Figure, Found, Window
 from tasks.problems.routing_bound import lower_bound
+from tasks.problems.routing_carried import carried_map, moved_replicas, nearest_rows
 from tasks.problems.routing_kernel import even_shares, layer_costs
 from tasks.problems.routing_order import ordered_loads
 from tasks.problems.routing_search import search_map, summed
@@ -263,6 +264,34 @@ class Routing:
             return self._whole(draft.expert_of, draft.shares if uneven else None)
 
         return Window(drafted.ising, sew)
+
+    def carried(self, actions: tuple[Action, ...]) -> ExpertMap:
+        """Return the map that an earlier plan means, as far as it still fits; shares are split for today's loads."""
+        experts, per_rank = self.loads.shape[1], self.in_force.shape[1] // self.domain.size
+        rows = carried_map(actions, self.deployment, self.in_force, self.live, experts, per_rank, self.budget)
+        if np.array_equal(rows, self.in_force):
+            return self.incumbent()
+        at = np.ascontiguousarray(rows[:, self.live])
+        uneven = self.weights.uneven and not len(unserved(at, experts))
+        return self._whole(at, split(self.layout, at) if uneven else None)
+
+    def nearer(self, decision: ExpertMap, last: ExpertMap, allowance: float) -> ExpertMap:
+        """Return ``decision`` with layers of ``last`` where that costs no more than ``allowance`` in all.
+
+        With uneven shares each layer would have to be split anew to be priced: ``decision`` stays then.
+        """
+        if decision.shares is not None:
+            return decision
+
+        def allowed(rows: Integers) -> bool:
+            at = rows[:, self.live]
+            return moved_replicas(at, self.layout.in_force, self.layout.per_rank) <= self.budget
+
+        def priced(rows: Integers) -> float:
+            return self.cost(ExpertMap(rows))
+
+        rows = nearest_rows(decision.expert_of, last.expert_of, allowance, priced, allowed)
+        return self._whole(np.ascontiguousarray(rows[:, self.live]), None)
 
     def actions(self, decision: ExpertMap) -> tuple[Action, ...]:
         """Return one action per changed layer; the gains, each after the layers before it, add up to the whole."""
