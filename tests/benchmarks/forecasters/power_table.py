@@ -14,13 +14,13 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import GroupKFold
 
 from data.schemas.power import Floats, PowerSamples
+from tasks.forecasters.blend import blended
 from tasks.forecasters.boosting import Boosting
 from tasks.forecasters.gnn import GraphSage
 from tasks.forecasters.median import Median
 from tasks.forecasters.power_features import with_roofline
 from tasks.forecasters.protocol import PowerForecaster
 from tasks.forecasters.residuals import upper_factor
-from tasks.forecasters.served import combined
 
 FOLDS = 5
 RESAMPLES = 2_000
@@ -199,14 +199,15 @@ def _answers(samples: PowerSamples, seen: np.ndarray, unseen: np.ndarray, seed: 
     plain = HistGradientBoostingRegressor(max_iter=100, min_samples_leaf=20, early_stopping=False, random_state=seed)
     plain.fit(samples.features[seen], samples.power_w[seen])
     table, roofline, graph = answer(Boosting(), samples), answer(Boosting(), rich), answer(GraphSage(most=2_000), rich)
+    trees = (table + roofline) / 2.0
     return {
         MEDIAN: answer(Median(by_workload=True), samples),
         YARDSTICK: samples.take(unseen).clipped(plain.predict(samples.features[unseen])),
         TREES: table,
         TREES_ROOFLINE: roofline,
         GRAPH: graph,
-        TREES_BOTH: combined(table, roofline, None),
-        BLEND: combined(table, roofline, graph),
+        TREES_BOTH: trees,
+        BLEND: blended(graph, trees),
     }
 
 
