@@ -1,13 +1,14 @@
 """What does a dump file say, and which of its names can be ids?"""
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from pydantic import TypeAdapter, ValidationError
 
-from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.errors import BadRecord, BadSource
+from data.readers.bounded import read_bounded
+from data.readers.json_file import parse_written_json
 from data.schemas.units import Id
 
 MAX_BYTES = 128 << 20
@@ -32,6 +33,14 @@ class Dump:
         """Return the error for one line, counted from 1."""
         return BadRecord(f"{self.name}: line {line}", expected, shown(found))
 
+    def json(self) -> Any:
+        """Return what the text says as JSON.
+
+        Raises:
+            BadSource: it is no JSON, or names a field twice in one object.
+        """
+        return parse_written_json(self.text, self.name)
+
     def refuse_above(self, max_bytes: int) -> None:
         """Raise BadSource if the text is larger than its format ever is."""
         if len(self.text) > max_bytes:
@@ -45,21 +54,12 @@ def read_dump(path: Path) -> Dump:
         SourceUnavailable: the file is missing or cannot be read.
         BadSource: it is no regular file, too large, binary or empty.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise BadSource(str(path), [BadRecord(path.name, "a regular file", stat.filemode(status.st_mode))])
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise BadSource(str(path), [BadRecord(path.name, f"at most {MAX_BYTES} bytes", status.st_size)])
+    content = read_bounded(path, MAX_BYTES)
     if b"\0" in content:
         raise BadSource(str(path), [BadRecord(path.name, "text", f"binary data, starting with {content[:16]!r}")])
     text = content.decode("utf-8-sig", errors="replace")
     if not text.strip():
-        raise BadSource(str(path), [BadRecord(path.name, "a topology dump", "an empty file")])
+        raise BadSource(str(path), [BadRecord(path.name, "text", "an empty file")])
     return Dump(path.name, path.stem, text)
 
 

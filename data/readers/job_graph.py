@@ -4,9 +4,6 @@ This is all that the file says, so the rest is assumed and noted: a cluster of H
 once, on which nothing but the dependencies and the power cap orders the jobs.
 """
 
-import csv
-import io
-import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +12,7 @@ from typing import Any
 
 from data.errors import BadRecord, BadSource
 from data.generators.hardware import dgx_nodes
+from data.readers.csv_file import parse_csv
 from data.readers.dump import Dump, is_id, read_dump, shown
 from data.readers.reading import Reading
 from data.readers.settle import settle
@@ -70,7 +68,7 @@ def read_job_graph(path: Path, profile: Path | None = None, *, limits: Limits | 
 
 
 def _dependencies(dump: Dump, set_aside: list[BadRecord]) -> dict[str, tuple[str, ...]]:
-    document = _json(dump)
+    document = dump.json()
     listed = document.get("jobs") if isinstance(document, dict) else None
     if not isinstance(listed, dict):
         raise dump.refused('{"jobs": {name: [names]}}', shown(document))
@@ -90,7 +88,7 @@ def _dependencies(dump: Dump, set_aside: list[BadRecord]) -> dict[str, tuple[str
 
 def _profiles(dump: Dump, known: set[str], set_aside: list[BadRecord]) -> dict[str, dict[str, float]]:
     """Return the usable figures of each job that ``known`` has."""
-    rows = _json_profiles(dump) if dump.text.lstrip().startswith("{") else _csv_profiles(dump)
+    rows = _json_profiles(dump) if dump.text.lstrip().startswith("{") else _csv_profiles(dump, set_aside)
     found: dict[str, dict[str, float]] = {}
     for name, (place, row) in rows.items():
         if name not in known:
@@ -108,7 +106,7 @@ def _profiles(dump: Dump, known: set[str], set_aside: list[BadRecord]) -> dict[s
 
 
 def _json_profiles(dump: Dump) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    document = _json(dump)
+    document = dump.json()
     if not isinstance(document, dict):
         raise dump.refused("an object with a profile for each job", shown(document))
     return {
@@ -117,18 +115,17 @@ def _json_profiles(dump: Dump) -> dict[str, tuple[str, Mapping[str, Any]]]:
     }
 
 
-def _csv_profiles(dump: Dump) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    lines = csv.DictReader(io.StringIO(dump.text))
-    if "job" not in (lines.fieldnames or ()):
-        raise dump.refused(f"a column job, and {_PROFILE}", ", ".join(lines.fieldnames or ()) or "no columns")
-    return {
-        row["job"]: (
-            f"{dump.name}: line {line}",
-            {str(field): value for field, value in row.items() if field != "job" and value not in (None, "")},
-        )
-        for line, row in enumerate(lines, start=2)
-        if row["job"]
-    }
+def _csv_profiles(dump: Dump, set_aside: list[BadRecord]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    table = parse_csv(dump.text, dump.name, dump.name, ("job",))
+    set_aside += table.set_aside
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for place, row in table.rows:
+        name = row["job"].strip()
+        if not name or name in found:
+            set_aside.append(BadRecord(f"{place}.job", "the name of a job, in one row only", shown(row["job"])))
+        else:
+            found[name] = place, {field: cell for field, cell in row.items() if field != "job" and cell.strip()}
+    return found
 
 
 def _number(value: object) -> float | None:
@@ -164,10 +161,3 @@ def _job(name: str, others: tuple[str, ...], figures: Mapping[str, float], sourc
         deadline_s=known.get("deadline_s"),
         gpu_power_w=power_w,
     )
-
-
-def _json(dump: Dump) -> Any:
-    try:
-        return json.loads(dump.text)
-    except (ValueError, RecursionError) as error:
-        raise dump.refused("JSON", str(error)) from error

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
-from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.errors import BadRecord, BadSource
+from data.readers.bounded import read_bounded
+from data.readers.json_file import parse_written_json
 from data.readers.reading import Reading
 from data.schemas.cluster import Snapshot
 from data.whole_file import whole_file
@@ -70,16 +72,7 @@ Wrong = dict[tuple[str, int | None], list[BadRecord]]
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadSource(str(path), [BadRecord(path.name, f"at most {MAX_BYTES} bytes", path.stat().st_size)])
-        text = path.read_bytes()
-    except OSError as error:
-        raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadSource(str(path), [BadRecord(path.name, "JSON", f"{error} ({len(text)} bytes)")]) from error
+    raw = parse_written_json(read_bounded(path, MAX_BYTES), str(path))
     if not isinstance(raw, dict):
         raise BadSource(str(path), [BadRecord(path.name, "a JSON object", type(raw).__name__)])
     return raw

@@ -1,7 +1,6 @@
 """Which tokens came, and which experts are there? Streams as JSON lists, CSV or DataFrames; graphs as NetworkX JSON."""
 
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,10 +47,7 @@ def read_tokens(path: Path, graph: ExpertGraph) -> TokenReading:
     if path.suffix.lower() == ".csv":
         return tokens_of(_csv(read_dump(path)), graph, path.name, first=2, what="line")
     dump = read_dump(path)
-    try:
-        document = json.loads(dump.text)
-    except (ValueError, RecursionError) as error:
-        raise dump.refused("JSON", str(error)) from error
+    document = dump.json()
     if isinstance(document, dict) and isinstance(document.get("tokens"), list):
         document = document["tokens"]
     if not isinstance(document, list):
@@ -105,10 +101,7 @@ def read_expert_graph(path: Path) -> ExpertGraph:
         BadSource: it holds no experts; every bad node and edge is named.
     """
     dump = read_dump(path)
-    try:
-        document = json.loads(dump.text)
-    except (ValueError, RecursionError) as error:
-        raise dump.refused("JSON", str(error)) from error
+    document = dump.json()
     if not isinstance(document, dict):
         raise dump.refused("a graph: an object with nodes, or num_experts", shown(document))
     count = document.get("num_experts", document.get("experts"))

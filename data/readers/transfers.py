@@ -6,8 +6,6 @@ CSV has the columns ``source,target`` and ``gigabytes`` (what is sent) or ``band
 cannot be used refuses the file, and every such row is named.
 """
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from data.errors import BadRecord, BadSource, SourceUnavailable
-from data.readers.json_file import read_json_object
+from data.errors import BadRecord, BadSource
+from data.readers.csv_file import read_csv
+from data.readers.dump import read_dump, shown
 from data.schemas.transfers import TRANSFER, Transfer, Transfers
 
 GIGABYTES = 1.0
@@ -64,31 +63,20 @@ def read_transfers(
 
 
 def _csv_rows(path: Path) -> tuple[Sequence[Mapping[str, Any]], Sequence[str], None]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceUnavailable(f"{path}: {error}") from error
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    try:
-        columns = [str(name).strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        rows = [dict(row) for row in reader]
-    except csv.Error as error:
-        raise BadSource(str(path), [BadRecord(f"{path.name}: line {reader.line_num}", "CSV", str(error))]) from error
-    missing = [name for name in ("source", "target") if name not in columns]
-    if missing or not {"gigabytes", "bandwidth"} & set(columns):
-        expected = "columns source, target and gigabytes or bandwidth"
-        raise BadSource(str(path), [BadRecord(f"{path.name}: header", expected, ",".join(columns))])
-    unknown = [name for name in columns if name not in FIELDS]
-    if unknown or len(set(columns)) < len(columns):
-        raise BadSource(
-            str(path), [BadRecord(f"{path.name}: header", f"only columns {', '.join(FIELDS)}, once", ",".join(columns))]
-        )
-    return rows, [f"{path.name}: row {number + 1}" for number in range(len(rows))], None
+    table = read_csv(path, ("source", "target"))
+    if table.set_aside:
+        raise BadSource(str(path), table.set_aside)
+    columns = set(table.columns)
+    if not {"gigabytes", "bandwidth"} & columns or columns - set(FIELDS):
+        expected = f"source, target, gigabytes or bandwidth, and no other columns than {', '.join(FIELDS)}"
+        raise BadSource(str(path), [BadRecord(f"{path.name}: line 1", expected, ",".join(table.columns))])
+    return [row for _, row in table.rows], [place for place, _ in table.rows], None
 
 
 def _json_rows(path: Path) -> tuple[Sequence[Mapping[str, Any]], Sequence[str], int | None]:
-    document = read_json_object(path)
+    document = read_dump(path).json()
+    if not isinstance(document, dict):
+        raise BadSource(str(path), [BadRecord(path.name, "a JSON object", shown(document))])
     name = next((key for key in LISTS if key in document), None)
     if name is None or not isinstance(document[name], list):
         found = ", ".join(map(str, document))[:200]
@@ -109,8 +97,6 @@ def _missing(row: Mapping[str, Any], field: str) -> bool:
 
 
 def _transfer(row: Mapping[str, Any], place: str, gigabytes: float, bandwidth_gb_per_s: float) -> Transfer:
-    if None in row or any(value is None for key, value in row.items() if key in ("source", "target")):
-        raise BadRecord(place, "as many fields as the header names", f"{len(row)} fields")
     ends = {}
     for field in ("source", "target"):
         value = row.get(field, "")

@@ -16,13 +16,18 @@ HEAD = ",".join(COLUMNS) + "\n"
 def test_speeds_are_relative_to_the_highest_limit_and_never_above_one(tmp_path: Path) -> None:
     path = tmp_path / "sweep.csv"
     rows = ("d,n,8,sgd,250,10,200", "d,n,8,sgd,100,20,90.5", "d,n,8,sgd,175,9.9,150", "d,m,8,sgd,100,5,80")
-    path.write_text(HEAD + "\n".join((*rows, "d,n,8,sgd,200,-1,90", "d,n,8,sgd,150,x,90")) + "\n")
+    path.write_text(HEAD + "\n".join((*rows, "d,n,8,sgd,200,-1,90", "d,n,8,sgd,150,x,90", "d,n,8,sgd,100,3,3")) + "\n")
     sweep = read_power_sweep(path)
     (workload,) = sweep.workloads
     assert (workload.name, workload.network, workload.gpu_power_w) == ("d-n-8-sgd", "d-n", 200.0)
     assert [(level.cap_w, level.speed) for level in workload.levels] == [(100.0, 0.5), (175.0, 1.0), (250.0, 1.0)]
     assert workload.draws_w == (90.5, 150.0, 200.0)
-    assert [record.path for record in sweep.set_aside] == ["sweep.csv:6", "sweep.csv:7", "sweep.csv:d-m-8-sgd"]
+    assert [record.path for record in sweep.set_aside] == [
+        "sweep.csv: line 6.time_per_epoch",
+        "sweep.csv: line 7.time_per_epoch",
+        "sweep.csv: line 8.power_limit",
+        "sweep.csv: d-m-8-sgd",
+    ]
 
 
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
@@ -33,7 +38,7 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     with pytest.raises(BadSource, match="no batch_size"):
         read_power_sweep(path)
     path.write_text(HEAD)
-    with pytest.raises(BadSource, match="at least one workload"):
+    with pytest.raises(BadSource, match="at least one row"):
         read_power_sweep(path)
 
 

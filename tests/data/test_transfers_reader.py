@@ -42,14 +42,14 @@ def test_json_of_ours_and_of_networkx(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "place"),
     [
-        ("g0,g1,fast", "row 2.bandwidth"),
-        ("g0,g1,-3", "row 2.bandwidth"),
-        ("g0,g1,nan", "row 2.bandwidth"),
-        ("g0,g0,3", "row 2.target"),
-        (",g1,3", "row 2.source"),
-        ("g0,g 1,3", "row 2.target"),
-        ("g0,g1,3,4", "row 2"),
-        ("g0", "row 2"),
+        ("g0,g1,fast", "line 3.bandwidth"),
+        ("g0,g1,-3", "line 3.bandwidth"),
+        ("g0,g1,nan", "line 3.bandwidth"),
+        ("g0,g0,3", "line 3.target"),
+        (",g1,3", "line 3.source"),
+        ("g0,g 1,3", "line 3.target"),
+        ("g0,g1,3,4", "line 3"),
+        ("g0", "line 3"),
     ],
 )
 def test_a_bad_row_is_named_by_file_row_and_field(tmp_path: Path, row: str, place: str) -> None:
@@ -62,9 +62,9 @@ def test_a_bad_row_is_named_by_file_row_and_field(tmp_path: Path, row: str, plac
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("a.csv", "source,target\na,b\n", "header"),
-        ("a.csv", "source,target,gigabytes,colour\na,b,1,2\n", "header"),
-        ("a.csv", "", "header"),
+        ("a.csv", "source,target\na,b\n", "gigabytes or bandwidth"),
+        ("a.csv", "source,target,gigabytes,colour\na,b,1,2\n", "no other columns"),
+        ("a.csv", "", "no source, target"),
         ("a.csv", "source,target,gigabytes\n", "at least one transfer"),
         ("a.json", "{", "JSON"),
         ("a.json", "{}", "a list in one of"),

@@ -4,15 +4,14 @@ Source: the ML.ENERGY benchmark (Chung et al. 2025, arXiv 2505.06371), leaderboa
 Only what is known before a run becomes a feature: throughput, latency and energy are outcomes, and stay out.
 """
 
-import csv
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.errors import BadRecord
+from data.readers.csv_file import Row, read_records
 from data.readers.gpu_models import find_gpu_model
 from data.schemas.power import PowerSamples
 
@@ -62,34 +61,13 @@ def read_energy(path: Path) -> PowerReading:
         SourceUnavailable: the file is missing or cannot be read.
         BadSource: it is not such a table, or no row can be used.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise BadSource(str(path), [BadRecord(str(path), "UTF-8 text", str(error))]) from error
-    rows = csv.DictReader(text.splitlines(), restval="", strict=True)
-    used: list[tuple[str, _Row]] = []
-    aside: list[BadRecord] = []
-    try:
-        missing = [column for column in _REQUIRED if column not in (rows.fieldnames or ())]
-        if missing:
-            raise BadSource(str(path), [BadRecord(str(path), f"a column {name}", "none") for name in missing])
-        for number, row in enumerate(rows, start=2):
-            where = f"{path.name}: line {number}"
-            try:
-                used.append((where, _row(where, row)))
-            except BadRecord as record:
-                aside.append(record)
-    except csv.Error as error:
-        raise BadSource(str(path), [BadRecord(str(path), "CSV", str(error))]) from error
-    if not used:
-        raise BadSource(str(path), aside or [BadRecord(str(path), "at least one row", "none")])
+    used, aside = read_records(path, _REQUIRED, _measured)
     return PowerReading(_table(used), tuple(aside))
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _Measured:
+    place: str
     features: tuple[float, ...]
     gpu_model: str
     task: str
@@ -99,7 +77,7 @@ class _Row:
     power_w: float
 
 
-def _row(where: str, row: Mapping[str, str]) -> _Row:
+def _measured(where: str, _number_of_row: int, row: Row) -> _Measured:
     gpu = find_gpu_model(row["gpu_model"])
     if gpu is None:
         raise BadRecord(f"{where}.gpu_model", "a GPU model with known power limits", row["gpu_model"])
@@ -110,7 +88,8 @@ def _row(where: str, row: Mapping[str, str]) -> _Row:
         raise BadRecord(f"{where}.avg_power_watts", expected, f"{total_w} W, num_gpus {gpus}")
     numbers = [_logarithm(where, row, columns) for columns in _LOGARITHMS.values()]
     flags = [float(row.get(column) == value) for column, values in _CATEGORIES.items() for value in values]
-    return _Row(
+    return _Measured(
+        place=where,
         features=(gpu.power_max_w, *numbers, *flags),
         gpu_model=gpu.name,
         task=row["task"],
@@ -121,7 +100,7 @@ def _row(where: str, row: Mapping[str, str]) -> _Row:
     )
 
 
-def _number(where: str, row: Mapping[str, str], column: str) -> float:
+def _number(where: str, row: Row, column: str) -> float:
     """Return the number in ``column``, or NaN where the cell is empty or the column missing."""
     cell = (row.get(column) or "").strip()
     if not cell:
@@ -135,7 +114,7 @@ def _number(where: str, row: Mapping[str, str], column: str) -> float:
     return number
 
 
-def _logarithm(where: str, row: Mapping[str, str], columns: tuple[str, ...]) -> float:
+def _logarithm(where: str, row: Row, columns: tuple[str, ...]) -> float:
     for column in columns:
         number = _number(where, row, column)
         if not math.isnan(number):
@@ -145,15 +124,14 @@ def _logarithm(where: str, row: Mapping[str, str], columns: tuple[str, ...]) -> 
     return math.nan
 
 
-def _table(used: list[tuple[str, _Row]]) -> PowerSamples:
-    rows = [row for _, row in used]
+def _table(rows: list[_Measured]) -> PowerSamples:
     flags = (f"{column}={value}" for column, values in _CATEGORIES.items() for value in values)
     names = ("gpu_max_w", *_LOGARITHMS, *flags)
     return PowerSamples(
         feature_set=FEATURE_SET,
         names=names,
         after_start=(False,) * len(names),
-        ids=tuple(where for where, _ in used),
+        ids=tuple(row.place for row in rows),
         features=np.array([row.features for row in rows]),
         gpu_models=tuple(row.gpu_model for row in rows),
         workloads=tuple(row.task for row in rows),

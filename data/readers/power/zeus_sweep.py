@@ -6,17 +6,19 @@ workloads under every power limit that V100, A40, RTX 6000 and P100 GPUs accept.
 on the A40 at 100 W workloads drew up to 121 W, so a plan should not count on the lowest limit of that model.
 """
 
-import csv
 import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.errors import BadRecord, BadSource
+from data.readers.csv_file import Row, read_records
 from data.schemas.job import PowerLevel
 
 COLUMNS = ("dataset", "network", "batch_size", "optimizer", "power_limit", "time_per_epoch", "average_power")
 SLOWEST = 0.01
+WATTS = (20.0, 5_000.0)
+"""Limits that GPUs have (:data:`data.schemas.units.GpuPowerW`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +58,21 @@ def read_power_sweep(path: Path) -> PowerSweep:
         SourceUnavailable: the file cannot be read.
         BadSource: a column is missing, or no workload can be used.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise BadSource(str(path), [BadRecord(path.name, f"columns {', '.join(COLUMNS)}", f"no {missing[0]}")])
-            rows = list(enumerate(reader, start=2))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceUnavailable(f"{path}: {error}") from error
-    set_aside: list[BadRecord] = []
+    rows, set_aside = read_records(path, COLUMNS, _point)
     measured: dict[tuple[str, str], dict[float, tuple[float, float]]] = defaultdict(dict)
-    for line, row in rows:
-        values = _numbers(row)
-        if values is None:
-            found = {column: row[column] for column in COLUMNS[4:]}
-            set_aside.append(BadRecord(f"{path.name}:{line}", "three positive numbers", found))
-            continue
-        limit_w, seconds, watts = values
-        network = f"{row['dataset']}-{row['network']}"
-        measured[network, f"{network}-{row['batch_size']}-{row['optimizer']}"][limit_w] = (seconds, watts)
-    top_w = max((limit for points in measured.values() for limit in points), default=0.0)
+    for row in rows:
+        points = measured[row.network, row.workload]
+        if row.limit_w in points:
+            expected = f"one row for each limit of {row.workload}"
+            set_aside.append(BadRecord(f"{row.place}.power_limit", expected, f"{row.limit_w:g} W again"))
+        else:
+            points[row.limit_w] = (row.seconds, row.watts)
+    top_w = max(limit for points in measured.values() for limit in points)
     workloads = []
     for (network, name), points in sorted(measured.items()):
         if top_w not in points:
-            set_aside.append(BadRecord(f"{path.name}:{name}", f"a row at {top_w:g} W", f"none above {max(points):g} W"))
+            found = f"none above {max(points):g} W"
+            set_aside.append(BadRecord(f"{path.name}: {name}", f"a row at {top_w:g} W", found))
             continue
         fastest_s = points[top_w][0]
         rising = sorted(points.items())
@@ -91,11 +83,34 @@ def read_power_sweep(path: Path) -> PowerSweep:
     return PowerSweep(tuple(workloads), tuple(set_aside))
 
 
-def _numbers(row: dict[str, str]) -> tuple[float, float, float] | None:
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """One usable row: a workload of a network under one limit; seconds of an epoch, average watts."""
+
+    place: str
+    network: str
+    workload: str
+    limit_w: float
+    seconds: float
+    watts: float
+
+
+def _point(place: str, _number_of_row: int, row: Row) -> _Point:
+    limit_w = _number(place, row, "power_limit", *WATTS)
+    seconds = _number(place, row, "time_per_epoch", 0.0, math.inf)
+    watts = _number(place, row, "average_power", 0.0, math.inf)
+    network = f"{row['dataset']}-{row['network']}"
+    workload = f"{network}-{row['batch_size']}-{row['optimizer']}"
+    return _Point(place, network, workload, limit_w, seconds, watts)
+
+
+def _number(place: str, row: Row, column: str, least: float, most: float) -> float:
+    """Return the positive number in ``column``."""
     try:
-        limit_w, seconds, watts = (float(row[column]) for column in COLUMNS[4:])
-    except (TypeError, ValueError):
-        return None
-    if not all(math.isfinite(each) and each > 0.0 for each in (limit_w, seconds, watts)) or not 20 <= limit_w <= 5000:
-        return None
-    return limit_w, seconds, watts
+        number = float(row[column])
+    except ValueError:
+        number = math.nan
+    if not (least <= number <= most and 0.0 < number < math.inf):
+        expected = f"a number from {least:g} to {most:g}" if most < math.inf else "a number above 0"
+        raise BadRecord(f"{place}.{column}", expected, row[column])
+    return number

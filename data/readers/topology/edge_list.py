@@ -5,16 +5,15 @@ or its attribute ``kind`` says that it is a switch. Machines that edges join, di
 domain, unless the edge is of another kind.
 """
 
-import csv
-import io
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast, get_args, get_type_hints
 
 import networkx as nx
 
 from data.errors import BadRecord, BadSource
+from data.readers.csv_file import parse_csv
 from data.readers.dump import Dump, is_id, shown
 from data.schemas.cluster import Link
 from data.schemas.topology import Topology, TopologyNode
@@ -47,10 +46,9 @@ def read_edge_list(dump: Dump) -> Topology:
     Raises:
         BadSource: no row can be used.
     """
-    rows = csv.DictReader(io.StringIO(dump.text), skipinitialspace=True)
-    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
-    edges = ((f"{dump.name}: line {line}", row) for line, row in enumerate(rows, start=2))
-    return _topology(dump, edges, {})
+    head, line_end, rest = dump.text.lstrip().partition("\n")
+    table = parse_csv(head.lower() + line_end + rest, dump.name, dump.name, COLUMNS)
+    return _topology(dump, table.rows, {}, table.set_aside)
 
 
 def read_node_link(dump: Dump, document: dict[str, Any]) -> Topology:
@@ -65,11 +63,13 @@ def read_node_link(dump: Dump, document: dict[str, Any]) -> Topology:
         raise dump.refused(f"lists of nodes and {key}", shown(document))
     kinds = {str(node["id"]): str(node.get("kind", "")) for node in nodes if isinstance(node, dict) and "id" in node}
     placed = ((f"{dump.name}: {key}[{index}]", edge) for index, edge in enumerate(edges))
-    return _topology(dump, placed, kinds)
+    return _topology(dump, placed, kinds, ())
 
 
-def _topology(dump: Dump, edges: Iterable[tuple[str, object]], kinds: Mapping[str, str]) -> Topology:
-    bad: list[BadRecord] = []
+def _topology(
+    dump: Dump, edges: Iterable[tuple[str, object]], kinds: Mapping[str, str], set_aside: Sequence[BadRecord]
+) -> Topology:
+    bad = list(set_aside)
     links: dict[tuple[str, str], Link] = {}
     gpus: dict[str, set[str]] = {}
     switches: set[str] = set()

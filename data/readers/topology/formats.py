@@ -10,7 +10,6 @@ from data.readers.topology.edge_list import read_edge_list, read_node_link, reco
 from data.readers.topology.ibnetdiscover import read_ibnetdiscover, recognises_ibnetdiscover
 from data.readers.topology.nccl import read_nccl_graphs, read_nccl_topology
 from data.readers.topology.netq import (
-    load_json,
     read_compute_nodes,
     read_topology_graph,
     recognises_compute_nodes,
@@ -74,7 +73,7 @@ def _read_xml(dump: Dump, machine: str) -> Topology:
 
 
 def _read_json(dump: Dump) -> Topology:
-    document = load_json(dump)
+    document = dump.json()
     if recognises_compute_nodes(document):
         return read_compute_nodes(dump, document)
     if recognises_node_link(document):

@@ -1,6 +1,5 @@
 """What does NetQ know of the fabric? Its JSON lists of compute nodes (NVLink domains) and its topology graph."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,18 +9,6 @@ from data.readers.dump import Dump, is_id, shown
 from data.schemas.topology import Topology, TopologyNode
 
 _MAX_GPUS = 1024
-
-
-def load_json(dump: Dump) -> Any:
-    """Return what the JSON says.
-
-    Raises:
-        BadSource: not JSON, or nested too deeply.
-    """
-    try:
-        return json.loads(dump.text)
-    except (ValueError, RecursionError) as error:
-        raise dump.refused("JSON", shown(str(error))) from None
 
 
 def recognises_compute_nodes(document: Any) -> bool:
