@@ -32,6 +32,7 @@ from tasks.validation.movement import (
 from tasks.validation.schedule import (
     check_cap_range,
     check_dependencies,
+    check_energy_budget,
     check_gpus_per_slot,
     check_power_cap,
     check_site_caps,
@@ -99,6 +100,8 @@ def _outcome(plan: Plan, before: Snapshot, after: Snapshot, examined: Archived) 
     yield check_power_cap(now, then, before.limits.power_cap_w)
     if now.sites:
         yield check_site_caps(now, then)
+    if before.limits.energy_budget_kwh is not None:
+        yield check_energy_budget(now, then, before.limits.energy_budget_kwh)
     yield check_cap_range(before, after)
     archived = (examined.source_bytes, archive_bytes(plan))
     yield check_metrics(plan, recomputed(before, after, (now, then), archived))

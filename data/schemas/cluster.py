@@ -66,6 +66,8 @@ class Limits:
     Args:
         power_cap_w: the whole cluster never draws more; None means no cap.
         rack_power_cap_w: no rack draws more; None means no cap.
+        energy_budget_kwh: what all jobs may draw above idle GPUs until they have ended, in or after the horizon; None
+            means no budget.
         power_quantile: share of forecast draws that must not exceed what a plan allows for them.
         migration_budget_gpus: GPUs of running jobs that one plan may move.
         migration_budget_replicas: expert replicas that one plan may move.
@@ -82,6 +84,7 @@ class Limits:
 
     power_cap_w: ClusterPowerW | None = None
     rack_power_cap_w: ClusterPowerW | None = None
+    energy_budget_kwh: Annotated[float, Field(ge=0.0, le=1e9)] | None = None
     power_quantile: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     migration_budget_gpus: Count = 64
     migration_budget_replicas: Count = 512

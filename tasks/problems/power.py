@@ -1,7 +1,7 @@
 """When does each job run, and under which power cap?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +9,13 @@ import numpy.typing as npt
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import Action
 from tasks.problems.power_actions import InForce, actions
-from tasks.problems.power_board import Board, draws, laid_out, settle, site_draws, summed
+from tasks.problems.power_board import Board, draws, laid_out, site_draws, summed
+from tasks.problems.power_budget import budget_mj, budget_notes, over_budget_mj
+from tasks.problems.power_fill import settle
 from tasks.problems.power_in_force import slot_of, starts_in_force
 from tasks.problems.power_rates import Accounts, accounts_of, posed
 from tasks.problems.power_search import CEILINGS, key, listed, prices, relieved, search
-from tasks.problems.power_tables import Tables, tabulate
+from tasks.problems.power_tables import MJ_PER_KWH, Tables, tabulate
 from tasks.problems.power_window import moves_window
 from tasks.problems.power_work import Floats, Ints, Work, extras
 from tasks.problems.protocol import Figure, Found, Window
@@ -110,7 +112,20 @@ class Power:
             overload_weight=overload_weight,
             in_force=Schedule(start, tables.level_in_force),
             accounts=accounts_of(snapshot),
-            notes=notes,
+            notes=(*notes, *budget_notes(tables, limits.energy_budget_kwh)),
+        )
+
+    def with_energy_budget(self, budget_kwh: float | None) -> "Power":
+        """Return the same problem under another energy budget, or none."""
+        old = budget_notes(self.tables, self.accounts.energy_budget_kwh)
+        return replace(
+            self,
+            work=self.work._replace(budget=budget_mj(budget_kwh, self.tables)),
+            accounts=replace(self.accounts, energy_budget_kwh=budget_kwh),
+            notes=(
+                *(note for note in self.notes if note not in old),
+                *budget_notes(self.tables, budget_kwh),
+            ),
         )
 
     @property
@@ -192,6 +207,8 @@ class Power:
             made.append(Figure("power.peak_high_w", "W", float(self.high_w(decision).max()), "lower"))
         if self.tables.sites.limited:
             made.append(Figure("power.site_overload_kwh", "kWh", self.site_overload_kwh(decision), "lower"))
+        if self.accounts.energy_budget_kwh is not None:
+            made.append(Figure("power.jobs_energy_kwh", "kWh", self.energy_kwh(decision), "lower"))
         if self.accounts.deadlines:
             made.append(Figure("power.missed_deadlines", "jobs", float(self.missed(decision).size), "lower"))
         for name, unit, rate in self.accounts.rates(self.slots):
@@ -230,11 +247,15 @@ class Power:
         return self.site_overload_kwh(Schedule(self.in_force.start, np.zeros_like(self.in_force.level)))
 
     def energy_kwh(self, decision: Schedule) -> float:
-        """Return the energy that all jobs draw above idle GPUs until they have ended."""
-        return float(self.tables.energy_kwh[np.arange(len(self.jobs)), decision.level].sum())
+        """Return the energy that all jobs draw above idle GPUs until they have ended; what a budget is on."""
+        return int(self.tables.energy_mj[np.arange(len(self.jobs)), decision.level].sum()) / MJ_PER_KWH
+
+    def least_energy_kwh(self) -> float:
+        """Return the same with every job at the cap level that needs least: no schedule takes less."""
+        return int(self.tables.energy_mj.min(axis=1).sum()) / MJ_PER_KWH
 
     def feasible(self, decision: Schedule) -> bool:
-        """Return whether ``decision`` keeps GPUs and dependencies, and is no further above a cap than in force."""
+        """Return whether ``decision`` keeps GPUs and dependencies, and is no further above a limit than in force."""
         board, edges = self._board(decision), self.tables.edges
         ends = np.minimum(self.slots, decision.start + self.work.duration[np.arange(len(self.jobs)), decision.level])
         return bool(
@@ -252,7 +273,9 @@ class Power:
         each = self.work.own[jobs, level] + self.work.delay * start
         if self.accounts.deadlines or self.work.tariff.size:
             each += extras(self.work, start, level)
-        return float(each.sum() + self.overload_weight * float(above + self._above_sites(start, level)))
+        each_above = self.overload_weight * float(above + self._above_sites(start, level))
+        over_budget = float(self.work.over_budget[0]) * over_budget_mj(self.work, level)
+        return float(each.sum() + each_above + over_budget)
 
     def _above_sites(self, start: Ints, level: Ints) -> int:
         """Return what jobs with nodes draw above the caps of nodes and racks within the horizon, in mW times slots."""
@@ -262,8 +285,10 @@ class Power:
         return int(np.maximum(0, drawn - self.work.site_room[:, None]).sum())
 
     def _no_further_above(self, decision: Schedule, than: Schedule) -> bool:
-        return self.overload_kwh(decision) <= self.overload_kwh(than) and (
-            not self.tables.sites.limited or self.site_overload_kwh(decision) <= self.site_overload_kwh(than)
+        return (
+            self.overload_kwh(decision) <= self.overload_kwh(than)
+            and over_budget_mj(self.work, decision.level) <= over_budget_mj(self.work, than.level)
+            and (not self.tables.sites.limited or self.site_overload_kwh(decision) <= self.site_overload_kwh(than))
         )
 
     def _board(self, decision: Schedule) -> Board:

@@ -6,6 +6,7 @@ import numpy as np
 
 from data.schemas.plan import Action, Recap, Start
 from tasks.problems.power_board import draws, site_draws
+from tasks.problems.power_budget import over_budget_mj
 from tasks.problems.power_tables import Tables
 from tasks.problems.power_work import Floats, Ints, Work, extra
 
@@ -45,6 +46,7 @@ def actions(
         overload_weight: cost of one mW above the cap during one slot.
     """
     relief = _relief(tables, work, before, after, slots, overload_weight)
+    thrift = _thrift(work, before[1], after[1])
     made: list[Action] = []
     for j, job in enumerate(jobs):
         (at, now), (start, level) = (int(before[0][j]), int(before[1][j])), (int(after[0][j]), int(after[1][j]))
@@ -55,8 +57,8 @@ def actions(
                     job=job.job,
                     before=job.cap_w,
                     after=_cap(tables, j, level),
-                    reason=_recap_reason(tables, work, j, (now, level), at, shared > 0),
-                    gain=_fall(work, j, (at, now), (at, level)) + float(shared),
+                    reason=_recap_reason(tables, work, j, (now, level), at, shared > 0, thrift[j] > 0),
+                    gain=_fall(work, j, (at, now), (at, level)) + float(shared + thrift[j]),
                 )
             )
             relief[j] -= shared
@@ -108,6 +110,14 @@ def _relief(
     return relief
 
 
+def _thrift(work: Work, before: Ints, after: Ints) -> Floats:
+    """Return what each job's level saves of the cost of being above the energy budget, by the energy that it saves."""
+    saved = over_budget_mj(work, before) - over_budget_mj(work, after)
+    jobs = np.arange(before.size)
+    share = np.maximum(0, work.spend[jobs, before] - work.spend[jobs, after]).astype(np.float64)
+    return share * (work.over_budget[0] * saved / share.sum()) if saved else np.zeros(before.size)
+
+
 def _shared(
     work: Work,
     before: tuple[Ints, Ints],
@@ -141,7 +151,9 @@ def _shared(
     return share * (saved / total) if total > 0 else share
 
 
-def _recap_reason(tables: Tables, work: Work, job: int, levels: tuple[int, int], start: int, relieves: bool) -> str:
+def _recap_reason(
+    tables: Tables, work: Work, job: int, levels: tuple[int, int], start: int, relieves: bool, saves: bool
+) -> str:
     now, level = levels
     watts = (tables.draw_mw[job, now] - tables.draw_mw[job, level]) / 1e6
     speed = f"{100 * tables.speed[job, level]:.0f} % of full speed"
@@ -152,6 +164,8 @@ def _recap_reason(tables: Tables, work: Work, job: int, levels: tuple[int, int],
         if shared:
             pays_by_energy = "every node that it may get can hold that many watts"
         why = "takes load off a cluster above its power cap" if relieves else pays_by_energy
+        if saves and not relieves:
+            why = "takes energy off jobs above their energy budget"
         if relieves and work.site_first[job + 1] > work.site_first[job]:
             why = "takes load off a node, rack or cluster above its power cap"
         return f"draws {watts:.2f} kW less at {speed}: {why}"

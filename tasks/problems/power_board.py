@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from tasks.problems.power_work import Floats, Ints, Work, beside_delay, extra
+from tasks.problems.power_work import Floats, Ints, Work, beside_delay
 
 
 class Board(NamedTuple):
@@ -20,7 +20,9 @@ class Board(NamedTuple):
     site_room: Ints  # (sites, slots) mW
     free: Ints  # (pools + 1, slots) GPUs, the last row over all models
     off: Ints  # (jobs,) 1 while a job is off the board
+    purse: Ints  # (1,) mJ left of the energy budget
     paid: Floats  # (pools + 2, slots + 1) price of one GPU, and in the last row one mW, during all slots before
+    worth: Floats  # (1,) price of one mJ
 
 
 def summed(rows: Ints, slots: int, start: Ints, duration: Ints) -> Ints:
@@ -71,7 +73,9 @@ def laid_out(work: Work, limit: Ints, slots: int, start: Ints, level: Ints) -> B
         site_room=work.site_room[:, None] - site_draws(work, slots, start, level),
         free=limit[:-1, None] - used,
         off=np.zeros(start.size, np.int64),
+        purse=work.budget - work.spend[jobs, level].sum(),
         paid=np.zeros((limit.size, slots + 1)),
+        worth=np.zeros(1),
     )
 
 
@@ -84,7 +88,9 @@ def copied(board: Board) -> Board:
         site_room=board.site_room.copy(),
         free=board.free.copy(),
         off=board.off.copy(),
+        purse=board.purse.copy(),
         paid=board.paid,
+        worth=board.worth,
     )
 
 
@@ -98,6 +104,7 @@ def shift(job: int, sign: int, work: Work, board: Board) -> None:
     needs = sign * work.needs[job]
     pool = work.pool[job]
     total = board.free.shape[0] - 1
+    board.purse[0] += sign * work.spend[job, board.level[job]]
     for t in range(start, end):
         board.room[t] += draw
         board.free[total, t] += needs
@@ -189,14 +196,14 @@ def next_fit(job: int, level: int, first: int, seen: int, latest: int, work: Wor
 
 @njit(cache=True)
 def price_of(job: int, start: int, level: int, work: Work, board: Board) -> float:
-    """Return the price of the power and GPUs that ``job`` would take."""
+    """Return the price of the power, GPUs and energy that ``job`` would take."""
     end = min(board.room.size, start + work.duration[job, level])
     pool, total = work.pool[job], board.free.shape[0] - 1
     gpu = board.paid[total, end] - board.paid[total, start]
     if pool != total:
         gpu += board.paid[pool, end] - board.paid[pool, start]
     power = board.paid[total + 1, end] - board.paid[total + 1, start]
-    return float(work.draw[job, level] * power + work.needs[job] * gpu)
+    return float(work.draw[job, level] * power + work.needs[job] * gpu + work.spend[job, level] * board.worth[0])
 
 
 @njit(cache=True)
@@ -216,7 +223,7 @@ def cheapest(job: int, low: int, high: int, pull: float, work: Work, board: Boar
     timed = tariff.size > 0 or due < np.inf
     for level in range(high, low - 1, -1):
         own = work.own[job, level]
-        if not own + delay * lower < best:
+        if not own + delay * lower < best or work.spend[job, level] > board.purse[0]:
             continue
         slow, run, kwh = work.slow[job, level], work.run[job, level], work.kwh[job, level]
         latest = 0 if running else slots - 1
@@ -239,6 +246,8 @@ def cheapest(job: int, low: int, high: int, pull: float, work: Work, board: Boar
             start, seen = next_fit(job, level, start + 1, seen, latest, work, board)
     if not running and upper == slots:
         for level in range(high, low - 1, -1):
+            if work.spend[job, level] > board.purse[0]:
+                continue
             slow, run, kwh = work.slow[job, level], work.run[job, level], work.kwh[job, level]
             cost = work.own[job, level] + delay * slots
             if timed:
@@ -248,24 +257,6 @@ def cheapest(job: int, low: int, high: int, pull: float, work: Work, board: Boar
     if best_start < 0:
         return -1, -1, np.inf
     return best_start, best_level, best_cost
-
-
-@njit(cache=True)
-def build(order: Ints, ceiling: float, pull: float, work: Work, board: Board) -> None:
-    """Put the waiting jobs of ``order``, which are off the board, back one after another, each where it is cheapest.
-
-    Args:
-        order: jobs, each after all that it waits for.
-        ceiling: levels used, as a share of those that a job has.
-        pull: how much prices count.
-        work: the jobs.
-        board: changed in place.
-    """
-    for job in order:
-        high = max(0, int(ceiling * work.levels[job]) - 1)
-        board.start[job], board.level[job], _ = cheapest(job, 0, high, pull, work, board)
-        board.off[job] = 0
-        shift(job, -1, work, board)
 
 
 @njit(cache=True)
@@ -284,26 +275,4 @@ def put_off(order: Ints, wanted: Ints, work: Work, board: Board) -> None:
         start = first_fit(job, board.level[job], lower, slots - 1, work, board)
         board.start[job] = start if start >= 0 else slots
         board.off[job] = 0
-        shift(job, -1, work, board)
-
-
-@njit(cache=True)
-def settle(start: Ints, level: Ints, work: Work, board: Board) -> None:
-    """Return jobs to the given start and level, or level, wherever that costs nothing and still fits."""
-    slots = board.room.size
-    for job in range(start.size):
-        now, at = board.level[job], board.start[job]
-        if now == level[job] and at == start[job]:
-            continue
-        shift(job, 1, work, board)
-        upper, lower = upper_end(job, work, board), lower_end(job, work, board)
-        for wanted in (start[job], at):
-            more = work.own[job, level[job]] - work.own[job, now] + work.delay[job] * (wanted - at)
-            more += extra(job, level[job], wanted, work) - extra(job, now, at, work)
-            end = wanted + work.duration[job, level[job]]
-            if more > 0.0 or (wanted < lower and not work.running[job]) or (upper < slots and end > upper):
-                continue
-            if wanted == slots or first_fit(job, level[job], wanted, wanted, work, board) == wanted:
-                board.start[job], board.level[job] = wanted, level[job]
-                break
         shift(job, -1, work, board)

@@ -40,14 +40,17 @@ def priced(price: Floats, limit: Ints, earliest: Ints, work: Work, excess: Float
     is paid back. Caps of nodes and racks are left out: the bound holds without them.
 
     Args:
-        price: of one GPU of each pool, of one GPU of all, and of one mW, during one slot, ``(pools + 2, slots)``; at
-            least 0, and that of power at most what overload costs.
+        price: of one GPU of each pool, of one GPU of all, and of one mW, during one slot, and in the first slot of the
+            last row of one mJ, ``(pools + 3, slots)``; at least 0, and those of power and energy at most what
+            being above the cap or the budget costs.
         limit: GPUs, and mW that jobs may draw, ``(pools + 2,)``.
         earliest: first start of each job.
         work: the jobs.
-        excess: out, ``(pools + 2, slots)``.
+        excess: out, ``(pools + 3, slots)``.
     """
-    power, slots = price.shape[0] - 1, price.shape[1]
+    power, slots = price.shape[0] - 2, price.shape[1]
+    worth = price[power + 1, 0]
+    spent = 0
     total = power - 1
     paid = np.zeros((power + 1, slots + 1))  # during all slots before
     for row in range(power + 1):
@@ -63,10 +66,11 @@ def priced(price: Floats, limit: Ints, earliest: Ints, work: Work, excess: Float
         low, best_start, best_level = np.inf, 0, 0
         for level in range(work.levels[job]):
             own, draw, duration = work.own[job, level], work.draw[job, level], work.duration[job, level]
+            thrift = worth * work.spend[job, level]
             slow, run, kwh = work.slow[job, level], work.run[job, level], work.kwh[job, level]
             for start in range(0 if running else earliest[job], 1 if running else slots + 1):
                 cost = own + work.delay[job] * start
-                if cost >= low:
+                if cost + thrift >= low:
                     break
                 end = min(slots, start + duration)
                 if timed:
@@ -74,10 +78,11 @@ def priced(price: Floats, limit: Ints, earliest: Ints, work: Work, excess: Float
                 gpu = paid[total, end] - paid[total, start]
                 if pool != total:
                     gpu += paid[pool, end] - paid[pool, start]
-                cost += draw * (paid[power, end] - paid[power, start]) + needs * gpu
+                cost += draw * (paid[power, end] - paid[power, start]) + needs * gpu + thrift
                 if cost < low:
                     low, best_start, best_level = cost, start, level
         bound += low
+        spent += work.spend[job, best_level]
         end = min(slots, best_start + work.duration[job, best_level])
         for t, sign in ((best_start, 1), (end, -1)):
             if t < slots:
@@ -91,13 +96,14 @@ def priced(price: Floats, limit: Ints, earliest: Ints, work: Work, excess: Float
             used += excess[row, t]
             excess[row, t] = used - limit[row]
             bound -= limit[row] * price[row, t]
-    return bound
+    excess[power + 1, 0] = spent - work.budget[0]
+    return float(bound - worth * work.budget[0])
 
 
 def ascend(
     earliest: Ints, limit: Ints, work: Work, slots: int, overload: float, target: float, steps: int
 ) -> tuple[float, Floats]:
-    """Return the best bound of ``steps`` subgradient steps, and its prices, ``(pools + 2, slots)``.
+    """Return the best bound of ``steps`` subgradient steps, and its prices, ``(pools + 3, slots)``.
 
     Lagrangian relaxation (Held, Wolfe and Crowder 1974, doi 10.1007/BF01580223): each set of prices that is not
     negative proves its bound, so the best of them holds.
@@ -111,10 +117,11 @@ def ascend(
         target: cost of a known schedule.
         steps: taken.
     """
-    price = np.zeros((limit.size, slots))
-    highest = np.full((limit.size, 1), np.inf)
-    highest[-1] = overload
-    scale = np.maximum(1.0, np.abs(limit.astype(np.float64)))[:, None]  # limits differ in size: steps are shares
+    price = np.zeros((limit.size + 1, slots))
+    highest = np.full((limit.size + 1, 1), np.inf)
+    highest[-2], highest[-1] = overload, work.over_budget[0]
+    limits = np.append(limit, work.budget).astype(np.float64)
+    scale = np.maximum(1.0, np.abs(limits))[:, None]  # limits differ in size: steps are shares
     excess, direction = np.zeros_like(price), np.zeros_like(price)
     best, best_price = -np.inf, price
     share, waited = 1.0, 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.schemas.cluster import Limits, Snapshot
+from tasks.problems.power_budget import budget_mj
 from tasks.problems.power_tables import Tables, rows
 from tasks.problems.power_work import Floats, Work
 
@@ -23,12 +24,14 @@ class Accounts:
     Args:
         margins: some job's draw is given with a quantile.
         deadlines: some job has one.
+        energy_budget_kwh: what the energy of all jobs is limited to, if it is.
         prices_usd_per_kwh: by slot from the snapshot on, the last holding on; empty where one price holds.
         carbon_g_per_kwh: likewise; empty where nobody asks.
     """
 
     margins: bool
     deadlines: bool
+    energy_budget_kwh: float | None
     prices_usd_per_kwh: tuple[float, ...]
     carbon_g_per_kwh: tuple[float, ...]
 
@@ -47,6 +50,7 @@ def accounts_of(snapshot: Snapshot) -> Accounts:
     return Accounts(
         margins=any(job.gpu_power_high_w is not None for job in snapshot.jobs),
         deadlines=any(job.deadline_s is not None for job in snapshot.jobs),
+        energy_budget_kwh=snapshot.limits.energy_budget_kwh,
         prices_usd_per_kwh=snapshot.limits.energy_prices_usd_per_kwh,
         carbon_g_per_kwh=snapshot.limits.carbon_g_per_kwh,
     )
@@ -106,5 +110,8 @@ def posed(snapshot: Snapshot, tables: Tables) -> tuple[Work, float]:
         run=tables.seconds / limits.slot_s,
         kwh=np.asarray(tables.mean_mw * (1e-6 * slot_h), dtype=np.float64),
         tariff=np.zeros(0) if same else np.concatenate(([0.0], np.cumsum(usd))),
+        spend=tables.energy_mj - tables.energy_mj.min(axis=1, keepdims=True),
+        budget=budget_mj(limits.energy_budget_kwh, tables),
+        over_budget=np.array([overload / limits.slot_s]),  # as much as a mJ above the cap
     )
     return work, overload

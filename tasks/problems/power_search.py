@@ -8,8 +8,10 @@ import numpy as np
 from numba import njit
 
 from tasks.problems.power_anneal import anneal
-from tasks.problems.power_board import Board, build, copied, over, over_sites, shift
+from tasks.problems.power_board import Board, copied, over, over_sites, shift
 from tasks.problems.power_bound import ascend, earliest_starts
+from tasks.problems.power_budget import thrift
+from tasks.problems.power_fill import build
 from tasks.problems.power_work import Floats, Ints, Work, cost_of
 
 CEILINGS = (1.0, 0.5, 0.75, 0.3)
@@ -58,15 +60,16 @@ def search(
             begin, lowest, improved = candidate, reached, improved + 1
 
     if spent or not one_list:
-        consider(base._replace(off=np.zeros_like(base.off)))
+        consider(unscheduled(work, base))
     for pull in (0.0, 1.0):
         if pull:
             steps = min(PRICE_STEPS, evaluations // (8 * work.levels.size))
             if not steps or not one_list:
                 break
             paid = np.zeros_like(board.paid)
-            np.cumsum(prices(work, board.room.size, limit, weight, lowest, steps)[1], axis=1, out=paid[:, 1:])
-            base, begin = base._replace(paid=paid), begin._replace(paid=paid)
+            _, price = prices(work, board.room.size, limit, weight, lowest, steps)
+            np.cumsum(price[:-1], axis=1, out=paid[:, 1:])
+            base, begin = (each._replace(paid=paid, worth=price[-1, :1].copy()) for each in (base, begin))
             spent += 2 * steps * work.levels.size
         left = evaluations // (8 if pull else 4)
         for kind in kinds:
@@ -80,6 +83,7 @@ def search(
     begin = copied(begin)
     np.maximum(begin.room, 0, out=begin.room)  # what is above a cap and could not be relieved never grows
     np.maximum(begin.site_room, 0, out=begin.site_room)
+    np.maximum(begin.purse, 0, out=begin.purse)
     unit = float(work.delay.mean())
     seed = int(rng.integers(1, 1 << 62))
     start, level, done, accepted = anneal(work, begin, max(0, evaluations - spent), HOT * unit, COLD * unit, seed)
@@ -95,9 +99,19 @@ def relieved(work: Work, board: Board, weight: float) -> tuple[Board, int]:
     base.off[waiting] = 1
     base.start[waiting] = base.room.size
     spent = relieve(work, base, weight) if overloaded(base) else 0
-    np.maximum(base.room, 0, out=base.room)
-    np.maximum(base.site_room, 0, out=base.site_room)
+    spent += thrift(work, base)
+    for left in (base.room, base.site_room, base.purse):
+        np.maximum(left, 0, out=left)
     return base, spent
+
+
+def unscheduled(work: Work, base: Board) -> Board:
+    """Return the board on which the waiting jobs have no start."""
+    board = copied(base)
+    waiting = np.flatnonzero(board.off)
+    board.off[waiting] = 0
+    board.purse[0] -= work.spend[waiting, board.level[waiting]].sum()
+    return board
 
 
 def overloaded(board: Board) -> bool:
@@ -113,7 +127,7 @@ def listed(work: Work, base: Board, key: Floats, ceiling: float, pull: float) ->
 
 
 def prices(work: Work, slots: int, limit: Ints, weight: float, target: float, steps: int) -> tuple[float, Floats]:
-    """Return the lower bound that ``steps`` steps prove, and its prices of GPUs and power, ``(pools + 2, slots)``."""
+    """Return the lower bound that ``steps`` steps prove, and its prices, ``(pools + 3, slots)``, as `ascend` does."""
     waiting = np.flatnonzero(work.running == 0)
     earliest = earliest_starts(topological(work, waiting, np.zeros(work.levels.size)), work, slots)
     return ascend(earliest, limit, work, slots, weight, target, steps)

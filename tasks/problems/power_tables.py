@@ -23,6 +23,8 @@ COLUMNS = GRID + 1
 UNLIMITED_MW = 1 << 60
 """Headroom of a cluster without a power cap."""
 
+MJ_PER_KWH = 3.6e9
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tables:
@@ -39,6 +41,7 @@ class Tables:
             limits count with, ``(jobs, columns)``.
         mean_mw: the draw that is expected, ``(jobs, columns)``.
         energy_kwh: that over ``seconds``, ``(jobs, columns)``.
+        energy_mj: the same, rounded up: what an energy budget counts with, ``(jobs, columns)``.
         earliest: first slot at which it may start, dependencies aside, ``(jobs,)``.
         running: 1 for jobs that run already, ``(jobs,)``.
         needs: GPUs that it takes from what is usable, ``(jobs,)``.
@@ -61,6 +64,7 @@ class Tables:
     draw_mw: Ints
     mean_mw: Ints
     energy_kwh: Floats
+    energy_mj: Ints
     earliest: Ints
     running: Ints
     needs: Ints
@@ -159,6 +163,7 @@ def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
         draw_mw=_milliwatts(high_net_w),
         mean_mw=_milliwatts(net_w),
         energy_kwh=net_w / 1e3 * seconds / 3600,
+        energy_mj=np.ceil(_milliwatts(net_w) * seconds - 1e-6).astype(np.int64),
         earliest=np.array([0 if job.state == "running" or job.placement else 1 for job in jobs], dtype=np.int64),
         running=running,
         needs=needs,

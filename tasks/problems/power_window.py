@@ -43,6 +43,7 @@ def changed(draft: Draft, change: Change, work: Work, weight: float) -> Draft | 
         return None
     added = work.own[job, change.level] - work.own[job, now] + work.delay[job] * (change.start - at)
     added += extra(job, change.level, change.start, work) - extra(job, now, at, work)
+    added -= work.over_budget[0] * (min(0, int(board.purse[0])) - min(0, int(draft.board.purse[0])))
     return Draft(board, draft.cost + float(added) + weight * (over(board) + over_sites(job, work, board) - above))
 
 
@@ -58,11 +59,11 @@ def moved(job: int, start: int, level: int, work: Work, board: Board) -> bool:
         return False
     if not work.running[job] and start < lower_end(job, work, board):
         return False
-    above, above_sites = over(board), over_sites(job, work, board)
+    above, above_sites, purse = over(board), over_sites(job, work, board), board.purse[0]
     shift(job, 1, work, board)
     board.start[job], board.level[job] = start, level
     shift(job, -1, work, board)
-    if over(board) > above or over_sites(job, work, board) > above_sites:
+    if over(board) > above or over_sites(job, work, board) > above_sites or board.purse[0] < min(0, purse):
         return False
     for t in range(start, min(slots, end)):
         if board.free[total, t] < 0 or board.free[work.pool[job], t] < 0:
@@ -213,14 +214,15 @@ def cheapest_room(want: int, start: int, level: int, work: Work, board: Board) -
         if short > 0 or missing > 0 or tight:
             first, last = min(first, t), t
             power, gpus, crowded = max(power, short), max(gpus, missing), crowded or tight
+    lack = work.spend[want, level] - max(board.purse[0], work.spend[want, board.level[want]])
     change = np.empty(3, np.int64)
     change[0] = -1
-    if last < 0:
+    if last < 0 and lack <= 0:
         return change, 0.0
     best = np.inf
     for job in range(board.start.size):
         at, now = board.start[job], board.level[job]
-        if job == want or at > first or at + work.duration[job, now] <= last:
+        if job == want or (last >= 0 and (at > first or at + work.duration[job, now] <= last)):
             continue
         if gpus <= 0:
             for lower in range(now):
@@ -228,10 +230,12 @@ def cheapest_room(want: int, start: int, level: int, work: Work, board: Board) -
                 price += extra(job, lower, at, work) - extra(job, now, at, work)
                 if work.draw[job, now] - work.draw[job, lower] < power or price >= best:
                     continue
+                if work.spend[job, now] - work.spend[job, lower] < lack:
+                    continue
                 if not crowded or makes_site_room(job, lower, now, want, level, first, last, work, board):
                     best = price
                     change[0], change[1], change[2] = job, at, lower
-        frees = work.draw[job, now] >= power and work.needs[job] >= gpus
+        frees = lack <= 0 and work.draw[job, now] >= power and work.needs[job] >= gpus
         frees = frees and not work.running[job] and work.delay[job] * (last + 1 - at) < best + extra(job, now, at, work)
         if frees and (not crowded or makes_site_room(job, -1, now, want, level, first, last, work, board)):
             later = first_fit(job, now, last + 1, slots - 1, work, board)

@@ -38,6 +38,9 @@ class Work(NamedTuple):
     run: Floats  # (jobs, columns) slots that it is expected to run
     kwh: Floats  # (jobs, columns) in each slot
     tariff: Floats  # (slots with a price + 1,) USD per kWh of all slots before; empty where own holds the energy
+    spend: Ints  # (jobs, columns) mJ until it has ended, above its level that needs least
+    budget: Ints  # (1,) mJ that all jobs may spend so
+    over_budget: Floats  # (1,) cost of one mJ above that
 
 
 @njit(cache=True, inline="always")

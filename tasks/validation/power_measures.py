@@ -14,6 +14,8 @@ And where the snapshot asks for them:
 - ``peak_high_w``, where a job has ``gpu_power_high_w``: as ``peak_w``, with the draw at the limits' quantile;
 - ``site_overload_kwh``, where a node or the racks have a cap: sum over sites and slots of what jobs draw there above
   the site's room, and the excess of jobs without GPUs (:mod:`tasks.validation.sites`);
+- ``jobs_energy_kwh``, where there is an energy budget: sum over jobs of draw above idle * run time, whole runs, also
+  those that are not scheduled within the horizon;
 - ``missed_deadlines``, where a job has a deadline: jobs that are late;
 - ``energy_usd``, where prices are given by slot, and ``carbon_kg``, where carbon is: sum over the slots of the horizon
   of the cluster's energy times the slot's price or carbon, the last of them holding on.
@@ -54,6 +56,8 @@ def power_measures(table: Timetable) -> tuple[Measure, ...]:
     if table.sites:
         above = sum(table.above_sites_mw()) + table.excess_mw()
         made.append(Measure("power.site_overload_kwh", "kWh", above * table.slot_s * _KWH_PER_MW_S, "lower"))
+    if table.limits.energy_budget_kwh is not None:
+        made.append(Measure("power.jobs_energy_kwh", "kWh", table.jobs_energy_kwh(), "lower"))
     if any(job.deadline_s is not None for job in jobs):
         made.append(Measure("power.missed_deadlines", "jobs", float(len(table.missed())), "lower"))
     for name, unit, per_kwh in _rates(table.limits):

@@ -12,6 +12,7 @@ from tasks.validation.timetable import Timetable, dependencies
 from tasks.validation.verdict import Check, judged
 
 _KWH_PER_MW_S = 1e-6 / 3600
+_JOULE_KWH = 1.0 / 3.6e6  # what counting in whole units may differ by for each job
 
 
 def check_dependencies(plan: Plan, before: Timetable, after: Timetable) -> Check:
@@ -93,6 +94,20 @@ def check_site_caps(before: Timetable, after: Timetable) -> Check:
             wrong.append(f"jobs without GPUs: expected {expected}, found {kwh:.6g} kWh")
     over = sum(1 for each in now if each)
     return judged("node and rack caps", wrong, f"{len(now)} node(s) and rack(s) with a cap, {over} above it")
+
+
+def check_energy_budget(before: Timetable, after: Timetable, budget_kwh: float) -> Check:
+    """Check that all jobs together draw no more energy above idle GPUs until they have ended than the budget.
+
+    Where the schedule in force takes more already, the plan's may too, but not more than that.
+    """
+    kwh, kwh_before = after.jobs_energy_kwh(), before.jobs_energy_kwh()
+    wrong = []
+    if kwh > max(budget_kwh, kwh_before) + len(after.runs) * _JOULE_KWH:
+        expected = f"{kwh_before:.6g} kWh as in force" if kwh_before > budget_kwh else f"{budget_kwh:.6g} kWh"
+        wrong.append(f"all jobs: expected at most {expected}, found {kwh:.6g} kWh")
+    told = f"{kwh:.6g} kWh of {budget_kwh:.6g} kWh"
+    return judged("energy budget", wrong, f"{told}, {kwh_before:.6g} kWh in force" if kwh > budget_kwh else told)
 
 
 def check_cap_range(before: Snapshot, after: Snapshot) -> Check:

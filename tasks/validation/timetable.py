@@ -100,6 +100,10 @@ class Timetable:
         """Return what jobs without GPUs draw above their share, summed over the slots of their whole runs."""
         return sum(run.excess_mw * run.duration for run in self.runs)
 
+    def jobs_energy_kwh(self) -> float:
+        """Return what jobs draw above idle until they have ended, within the horizon or after it."""
+        return math.fsum(run.draw_mw * run.seconds for run in self.runs) / 3.6e9
+
     def missed(self) -> tuple[str, ...]:
         """Return the jobs that are late."""
         return tuple(

@@ -83,6 +83,9 @@ def cp_sat(
                 model.add_hint(variable, value)
             for k, literal in enumerate(chosen):
                 model.add_hint(literal, int(now == k))
+    if problem.accounts.energy_budget_kwh is not None:
+        spent = (int(work.spend[j, k]) * literal for j, chosen in enumerate(levels) for k, literal in enumerate(chosen))
+        model.add(sum(spent) <= int(work.budget[0]))
     for later, earlier in problem.tables.edges:
         model.add(starts[later] >= ends[earlier])
     *usable, headroom_mw = problem.tables.limit.tolist()
@@ -172,13 +175,13 @@ def least_energy(problem: Power) -> Schedule:
 
 
 def _filled(problem: Power, level: Ints, key: Floats) -> Schedule | None:
-    """Return jobs by rising key at their levels, each at its first fit; None where those that run are above the cap."""
+    """Return jobs by rising key at their levels, each at its first fit; None above the cap or the energy budget."""
     work, tables = problem.work, problem.tables
     waiting = np.flatnonzero(work.running == 0)
     start = np.zeros(level.size, np.int64)
     start[waiting] = problem.slots
     board = laid_out(work, tables.limit, problem.slots, start, level)
-    if overloaded(board):
+    if overloaded(board) or board.purse[0] < 0:
         return None
     board.off[waiting] = 1
     put_off(topological(work, waiting, key), np.zeros(level.size, np.int64), work, board)
