@@ -7,32 +7,33 @@ from typing import Any
 import numpy as np
 
 from data.schemas.cluster import Snapshot
-from data.schemas.plan import Fallback
+from data.schemas.plan import Action, Fallback
 from data.transition import apply_actions
 from flows.params import TWINS, Params
 from flows.watch import Watch
+from tasks.earlier_plan import kept_note
 from tasks.plan import Part
 from tasks.predict import Forecast
 from tasks.problems.placement import Placement
 from tasks.problems.power import Power
-from tasks.problems.protocol import Problem
+from tasks.problems.protocol import Steady
 from tasks.problems.routing import Routing
-from tasks.refine import refine_plan
+from tasks.refine import LastPlan, refine_plan
 
-Build = Callable[[Snapshot, Forecast, Params], tuple[Problem[Any], ...]]
+Build = Callable[[Snapshot, Forecast, Params], tuple[Steady[Any], ...]]
 """Turns a state, what is forecast about it and what was asked for into problems; their decisions differ in type."""
 
 
-def _placement(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Problem[Any], ...]:
+def _placement(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Steady[Any], ...]:
     weights = params.placement_weights
     return (Placement.from_snapshot(state, weights, trouble=dict(forecast.domain_scores)),)
 
 
-def _power(state: Snapshot, _forecast: Forecast, _params: Params) -> tuple[Problem[Any], ...]:
+def _power(state: Snapshot, _forecast: Forecast, _params: Params) -> tuple[Steady[Any], ...]:
     return (Power.from_snapshot(state),)
 
 
-def _routing(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Problem[Any], ...]:
+def _routing(state: Snapshot, forecast: Forecast, params: Params) -> tuple[Steady[Any], ...]:
     return tuple(_experts(state, deployment.id, forecast, params) for deployment in state.deployments)
 
 
@@ -52,7 +53,9 @@ def _experts(state: Snapshot, deployment: str, forecast: Forecast, params: Param
 BUILDERS: Mapping[str, Build] = {"placement": _placement, "power": _power, "routing": _routing}
 
 
-def improve(snapshot: Snapshot, forecast: Forecast, params: Params, watch: Watch) -> list[Part]:
+def improve(
+    snapshot: Snapshot, forecast: Forecast, params: Params, watch: Watch, earlier: tuple[Action, ...] = ()
+) -> list[Part]:
     """Refine each noun that was asked for, on the state that the ones before it leave behind.
 
     Args:
@@ -60,6 +63,7 @@ def improve(snapshot: Snapshot, forecast: Forecast, params: Params, watch: Watch
         forecast: what the forecasters said.
         params: what was asked for.
         watch: told how far the work is; its guard ends the loops.
+        earlier: actions of the last plan, starts counted from now; none where there is no such plan.
     """
     nouns = [noun for noun in BUILDERS if noun in params.nouns]
     seeds = np.random.SeedSequence(params.seed).spawn(len(BUILDERS))
@@ -74,7 +78,7 @@ def improve(snapshot: Snapshot, forecast: Forecast, params: Params, watch: Watch
         for position, (problem, origin) in enumerate(zip(problems, origins, strict=True)):
             span = ((low + (high - low) * (position + step) / len(problems)) for step in (0, 1))
             progress = watch.within(f"refine {problem.name}", *span)
-            part = _part(problem, origin, params, int(draws[position]), watch, progress)
+            part = _part(problem, origin, params, int(draws[position]), watch, progress, earlier)
             parts.append(_within_site_caps(part, state, recaps="power" in nouns) if noun == "placement" else part)
             state = apply_actions(state, parts[-1].actions)
     return parts
@@ -110,14 +114,16 @@ def _within_site_caps(part: Part, state: Snapshot, *, recaps: bool) -> Part:
 
 
 def _part(
-    problem: Problem[Any],
-    origin: Problem[Any],
+    problem: Steady[Any],
+    origin: Steady[Any],
     params: Params,
     seed: int,
     watch: Watch,
     progress: Callable[[str, float], None],
+    earlier: tuple[Action, ...],
 ) -> Part:
     """Refine one problem; ``origin`` is the same problem posed by the cluster as it is now."""
+    carried = problem.carried(earlier) if earlier else None
     twins = tuple(solver for solver in TWINS if solver.kind != params.solver.kind)
     refined = refine_plan(
         problem,
@@ -127,13 +133,16 @@ def _part(
         seed=seed,
         expired=watch.expired,
         progress=progress,
+        last=None if carried is None else LastPlan(carried, problem.nearer, params.stability),
     )
+    actions = problem.actions(refined.decision)
+    kept = "" if carried is None else kept_note(problem.name, earlier, problem.actions(carried), actions)
     return Part(
-        actions=problem.actions(refined.decision),
+        actions=actions,
         before=origin.figures(origin.incumbent()),
         after=problem.figures(refined.decision),
         rows=refined.rows,
         bounds=(refined.bound,),
         fallbacks=refined.fallbacks,
-        notes=problem.notes,
+        notes=(*problem.notes, *([kept] if kept else [])),
     )

@@ -130,6 +130,21 @@ class RunParams(BaseModel):
         json_schema_extra={"position": 9},
     )
 
+    previous_plan: Path | None = Field(
+        default=None,
+        title="Last plan",
+        description="Begin at a plan.json, a run's folder, or the newest plan that suits in a folder of runs",
+        json_schema_extra={"position": 15},
+    )
+    stability: float = Field(
+        default=0.01,
+        ge=0.0,
+        le=1.0,
+        title="Stability",
+        description="Share of the gain that may be given up to keep to the last plan",
+        json_schema_extra={"position": 16},
+    )
+
     placement_weights: PlacementWeights = Field(
         default=PlacementWeights(),
         title="What losses of placement weigh",

@@ -10,6 +10,7 @@ from flows.params import Params
 from flows.publish import write_run
 from flows.run_folder import run_folder
 from flows.watch import Watch, artifact_progress
+from tasks.earlier_plan import earlier_plan
 from tasks.ingest import ingest_snapshot
 from tasks.plan import Part, assemble_plan
 from tasks.predict import predict_cluster
@@ -34,14 +35,15 @@ def plan_cluster(params: Params, name: str) -> str:
         BadSource: nothing of it can be planned.
         PlanRefused: the validator found the plan wrong; nothing was written.
     """
-    watch = Watch(params.guard_s, artifact_progress("ingest"))
+    watch = Watch(params.guard_s, artifact_progress("ingest", key=f"{name}-progress"))
     with run_folder(params.output) as folder:
         watch.enter("ingest", 0.0)
         ingest = ingest_snapshot.with_options(retries=RETRIES if params.live else 0)
         reading = ingest(params.source, params.limit, params.topology, params.topology_match, params.telemetry)
         watch.enter("predict", 0.05)
         forecast = predict_cluster(reading.snapshot, params.power_model, seed=params.seed)
-        parts = improve(forecast.assumed(reading.snapshot), forecast, params, watch)
+        earlier = earlier_plan(params.previous_plan, reading.snapshot, params.nouns)
+        parts = improve(forecast.assumed(reading.snapshot), forecast, params, watch, earlier.actions)
         watch.enter("compress", 0.85)
         archives = archive_checkpoints(reading.snapshot, params, folder.path)
         watch.enter("plan", 0.9)
@@ -50,7 +52,7 @@ def plan_cluster(params: Params, name: str) -> str:
             (Part(fallbacks=forecast.fallbacks), *parts, archives.part),
             assumed_power=forecast.assumed_power,
             set_aside=(*reading.set_aside, *archives.set_aside),
-            notes=(*reading.notes, *forecast.notes),
+            notes=(*reading.notes, *forecast.notes, *earlier.notes),
             code_version=version("quantumflow"),
             options=params.options(),
             seed=params.seed,

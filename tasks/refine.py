@@ -125,7 +125,8 @@ def refine(
     """
     incumbent = problem.incumbent()
     start = problem.cost(incumbent)
-    base, costs = incumbent, (start,)
+    base: Decision = incumbent
+    costs: tuple[float, ...] = (start,)
     rows = [SolverRow(problem.name, "incumbent", start, 0, 0, 0, chosen=False)]
     ends: list[tuple[Decision, tuple[float, ...]]] = [(incumbent, (start,))]
     if last is not None and _less(problem.cost(last.decision), start):
@@ -166,10 +167,10 @@ def refine(
             best = 1
         else:
             near = last.nearer(ends[best][0], kept, allowance)
-            reached = problem.cost(near)
-            rows.append(SolverRow(problem.name, NEAR_LAST_PLAN, reached, 0, 0, 0, chosen=False))
-            ends.append((near, (*ends[1][1], reached)))
-            best = len(ends) - 1 if reached <= to_beat else best
+            cost = problem.cost(near)
+            rows.append(SolverRow(problem.name, NEAR_LAST_PLAN, cost, 0, 0, 0, chosen=False))
+            ends.append((near, (*ends[1][1], cost)))
+            best = len(ends) - 1 if cost <= to_beat else best
     rows[best] = replace(rows[best], chosen=True)
     decision, trail = ends[best]
     return Refined(decision, trail, tuple(rows), _bound(problem, trail[-1]), tuple(fallbacks))

@@ -11,6 +11,7 @@ from data.schemas.plan import Action
 from tasks.problems.power_actions import InForce, actions
 from tasks.problems.power_board import Board, draws, laid_out, site_draws, summed
 from tasks.problems.power_budget import budget_mj, budget_notes, over_budget_mj
+from tasks.problems.power_carried import carried_schedule, draw_near
 from tasks.problems.power_fill import settle
 from tasks.problems.power_in_force import slot_of, starts_in_force
 from tasks.problems.power_rates import Accounts, accounts_of, posed
@@ -167,6 +168,22 @@ class Power:
         if self.cost(found) < self.cost(decision) and self._no_further_above(found, decision):
             return Found(found, done, accepted)
         return Found(decision, done, 0)
+
+    def carried(self, actions: tuple[Action, ...]) -> Schedule:
+        """Return the schedule that an earlier plan means, as near to it as fits; its starts count from now."""
+        in_force = (self.in_force.start, self.in_force.level)
+        meant = Schedule(
+            *carried_schedule(actions, self.jobs, self.tables, self.work, in_force, self.slots, self.slot_s)
+        )
+        return meant if self.feasible(meant) else self.in_force
+
+    def nearer(self, decision: Schedule, last: Schedule, allowance: float) -> Schedule:
+        """Return ``decision`` with starts and levels of ``last`` where they fit and cost at most ``allowance``."""
+        board = self._board(decision)
+        draw_near(last.start, last.level, allowance, self.work, board)
+        near = Schedule(board.start, board.level)
+        kept = self.cost(near) <= self.cost(decision) + allowance and self.feasible(near)
+        return near if kept else decision
 
     def window(self, decision: Schedule, size: int, rng: np.random.Generator) -> Window[Schedule]:
         """Return a window of changes that would pay but for a limit, and of those that make room for them."""

@@ -76,9 +76,9 @@ def nearest_rows(
     """
     start = cost(new)
     differ = np.flatnonzero((new != earlier).any(axis=1))
-    alone = np.array([cost(_with_row(new, earlier, layer)) for layer in differ])
+    alone = np.array([cost(_with_row(new, earlier, layer)) for layer in differ.tolist()])
     result = new
-    for layer in differ[np.argsort(alone, kind="stable")]:
+    for layer in differ[np.argsort(alone, kind="stable")].tolist():
         candidate = _with_row(result, earlier, layer)
         if cost(candidate) <= start + allowance and allowed(candidate):
             result = candidate
