@@ -12,11 +12,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.errors import BadRecord, SourceUnavailable
-from data.readers.checkpoint.file import CheckpointFile, checkpoint_format, read_checkpoint
+from data.readers.checkpoint.file import CheckpointFile, read_checkpoint
 from data.readers.checkpoint.torch_state import tensor_of_bytes, unpack_state
 from data.whole_file import whole_file
-from tasks.codecs.container import read_index, read_pieces, write_archive
-from tasks.codecs.index import Index, Source
+from tasks.codecs.archive import Archive, open_archive
+from tasks.codecs.container import read_index
+from tasks.codecs.index import Index, Source, SourceFile
+from tasks.codecs.writer import write_archive
 
 RESTORED_BYTES_MAX = 2**38
 """Bytes that an archive may declare before it is refused, unless the caller says otherwise: 256 GiB."""
@@ -76,8 +78,8 @@ def compress_checkpoint(source: Path, archive: Path) -> Compressed:
     """
     if source.resolve() == archive.resolve():
         raise ValueError(f"expected an archive beside its source, found one path for both: {source}")
-    origin = Source(checkpoint_format(source), *_digest(source))
     checkpoint = read_checkpoint(source)
+    origin = _origin(source, checkpoint)
     try:
         if archive.exists():
             _expect_archive_of(origin, archive)
@@ -145,6 +147,13 @@ def inspect_archive(archive: Path) -> Index:
     return read_index(archive)
 
 
+def _origin(source: Path, checkpoint: CheckpointFile) -> Source:
+    """Say which file is compressed."""
+    sha256, size = _digest(source)
+    file = SourceFile("", sha256, size, len(checkpoint.leaves), len(checkpoint.tensors))
+    return Source(checkpoint.format, sha256, size, (file,))
+
+
 def _digest(path: Path) -> tuple[str, int]:
     """Return the SHA-256 and the size in bytes of a file."""
     try:
@@ -154,23 +163,24 @@ def _digest(path: Path) -> tuple[str, int]:
         raise SourceUnavailable(f"{path}: {error.strerror}") from error
 
 
-def _compare(archive: Path, checkpoint: CheckpointFile) -> None:
+def _compare(path: Path, checkpoint: CheckpointFile) -> None:
     """Restore every chunk of the archive and refuse the first that differs from the checkpoint."""
-    index = read_index(archive)
-    found = [(stored.name, stored.dtype, stored.shape) for stored in index.tensors]
-    wanted = [(tensor.name, tensor.dtype, tensor.shape) for tensor in checkpoint.tensors]
-    if (index.source.format, found) != (checkpoint.format, wanted):
-        raise BadRecord(
-            str(archive), f"the {len(wanted)} tensors of its checkpoint", f"{len(found)} tensors, not the same"
-        )
-    if b"".join(read_pieces(archive, index, index.leaves)) != checkpoint.leaves:
-        raise BadRecord(f"{archive}: leaves", "those of its checkpoint", "others")
-    for stored, tensor in zip(index.tensors, checkpoint.tensors, strict=True):
-        for number, (restored, original) in enumerate(
-            zip(read_pieces(archive, index, stored), tensor.pieces(stored.piece_bytes), strict=True)
-        ):
-            if restored != original:
-                raise BadRecord(f"{archive}: {stored.name}, chunk {number}", "the bytes of its checkpoint", "others")
+    with open_archive(path) as archive:
+        index = archive.index
+        found = [(stored.name, stored.dtype, stored.shape) for stored in index.tensors]
+        wanted = [(tensor.name, tensor.dtype, tensor.shape) for tensor in checkpoint.tensors]
+        if (index.source.format, found) != (checkpoint.format, wanted):
+            raise BadRecord(
+                str(path), f"the {len(wanted)} tensors of its checkpoint", f"{len(found)} tensors, not the same"
+            )
+        if archive.leaves() != checkpoint.leaves:
+            raise BadRecord(f"{path}: leaves", "those of its checkpoint", "others")
+        for stored, tensor in zip(index.tensors, checkpoint.tensors, strict=True):
+            for number, (restored, original) in enumerate(
+                zip(archive.pieces(stored), tensor.pieces(stored.piece_bytes), strict=True)
+            ):
+                if restored != original:
+                    raise BadRecord(f"{path}: {stored.name}, chunk {number}", "the bytes of its checkpoint", "others")
 
 
 def _expect_archive_of(origin: Source, archive: Path) -> None:
@@ -196,32 +206,31 @@ def _expect_restored(archive: Path, index: Index, written: Path) -> None:
         raise BadRecord(str(archive), f"a file with the SHA-256 {index.source.sha256}", "another file after restoring")
 
 
-def _write_checkpoint(archive: Path, index: Index, file: BinaryIO) -> None:
+def _write_checkpoint(path: Path, index: Index, file: BinaryIO) -> None:
     """Write the checkpoint that an archive holds into an empty file."""
-    if index.source.format == "torch":
-        state = _read_state(archive, index)
-        try:
-            torch.save(state, file)
-        except RuntimeError as error:  # torch's own word for a file that takes no more bytes
-            raise OSError(errno.EIO, f"torch.save: {error}") from error
-        return
-    for stored in (index.leaves, *index.tensors):
-        for piece in read_pieces(archive, index, stored):
-            file.write(piece)
+    with open_archive(path) as archive:
+        if index.source.format == "torch":
+            state = _read_state(archive)
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # torch's own word for a file that takes no more bytes
+                raise OSError(errno.EIO, f"torch.save: {error}") from error
+            return
+        file.write(archive.leaves())
+        for stored in archive.index.tensors:
+            for piece in archive.pieces(stored):
+                file.write(piece)
 
 
-def _read_state(archive: Path, index: Index) -> object:
+def _read_state(archive: Archive) -> object:
     """Return the state of a torch archive."""
     tensors = {}
     try:
-        for stored in index.tensors:
-            octets = bytearray()  # grows with chunks that were verified, never on the index's word
-            for piece in read_pieces(archive, index, stored):
-                octets += piece
-            tensors[stored.name] = tensor_of_bytes(octets, stored.dtype, stored.shape)
-        return unpack_state(b"".join(read_pieces(archive, index, index.leaves)), tensors)
+        for stored in archive.index.tensors:
+            tensors[stored.name] = tensor_of_bytes(archive.read(stored), stored.dtype, stored.shape)
+        return unpack_state(archive.leaves(), tensors)
     except ValueError as error:
-        raise BadRecord(str(archive), "the state of a torch file", str(error)) from error
+        raise BadRecord(str(archive.path), "the state of a torch file", str(error)) from error
 
 
 def _unwritable(path: Path, error: OSError) -> BadRecord:

@@ -1,67 +1,29 @@
-"""Which codecs follow one another, and which chain makes a chunk smallest?"""
+"""Which codecs follow one another, and how does a chunk go through them?"""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
-from data.schemas.tensor import ElementType, Octets
+from data.schemas.tensor import Octets
 from tasks.codecs.planes import Planes
+from tasks.codecs.protocol import Around
 from tasks.codecs.zstd import Zstd
 
 Operation = Annotated[Planes | Zstd, Field(discriminator="kind")]
 """Every codec that an archive may name; another kind or another version is refused when its index is read."""
 
-Chain = tuple[Operation, ...]
+Chain = Annotated[tuple[Operation, ...], Field(max_length=8)]
 """Codecs in the order in which they encode; the empty chain leaves the bytes as they are."""
 
-CHAINS: tuple[Chain, ...] = (
-    (),
-    (Zstd(search="repeats"),),
-    (Zstd(search="none"),),
-    (Planes(rotated=True), Zstd(search="none")),
-    (Planes(rotated=False), Zstd(search="repeats")),
-)
-"""What new archives choose from; the order decides ties."""
 
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A chunk as it goes to disk, and the chain (a position in :data:`CHAINS`) that made it."""
-
-    chain: int
-    octets: Octets
-
-
-def pack(raw: Octets, element: ElementType) -> Packed:
-    """Try the chains that suit the elements, and keep the smallest result; the bytes themselves if nothing is smaller.
-
-    Args:
-        raw: a whole number of elements.
-        element: their type.
-    """
-    if element.word_bytes == 1:
-        suited = (1, 2)
-    elif element.signed_float:
-        suited = (1, 3)
-    else:
-        suited = (1, 4)
-    smallest = Packed(0, raw)
-    for number in suited:
-        octets = encode(CHAINS[number], raw, element.word_bytes)
-        if len(octets) < len(smallest.octets):
-            smallest = Packed(number, octets)
-    return smallest
-
-
-def encode(chain: Chain, raw: Octets, word_bytes: int) -> Octets:
+def encode(chain: Chain, raw: Octets, around: Around) -> Octets:
     """Return ``raw`` after every codec of the chain, first to last."""
     for codec in chain:
-        raw = codec.encode(raw, word_bytes)
+        raw = codec.encode(raw, around)
     return raw
 
 
-def decode(chain: Chain, packed: Octets, word_bytes: int, raw_bytes: int) -> Octets:
+def decode(chain: Chain, packed: Octets, around: Around, raw_bytes: int) -> Octets:
     """Return what was encoded: every codec of the chain, last to first.
 
     No codec here makes a chunk longer than its raw bytes, so ``raw_bytes`` limits every step.
@@ -70,7 +32,7 @@ def decode(chain: Chain, packed: Octets, word_bytes: int, raw_bytes: int) -> Oct
         ValueError: the bytes do not decode, or not to ``raw_bytes`` bytes.
     """
     for codec in reversed(chain):
-        packed = codec.decode(packed, word_bytes, raw_bytes)
+        packed = codec.decode(packed, around, raw_bytes)
     if len(packed) != raw_bytes:
         raise ValueError(f"expected {raw_bytes} bytes, found {len(packed)}")
     return packed

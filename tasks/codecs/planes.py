@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.schemas.tensor import Octets
+from tasks.codecs.protocol import Around
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +23,18 @@ class Planes:
     version: Literal[1] = 1
     rotated: bool = False
 
-    def encode(self, raw: Octets, word_bytes: int) -> bytes:
+    def encode(self, raw: Octets, around: Around) -> bytes:
         """Return the planes of ``raw`` one after the other; as many bytes as before.
 
         Raises:
             ValueError: ``raw`` is no whole number of words, or a word is not 1, 2, 4 or 8 bytes wide.
         """
-        words = _words(raw, word_bytes)
+        words = _words(raw, around.word_bytes)
         if self.rotated:
             words = _rotate_left(words, 1)
-        return words.view(np.uint8).reshape(-1, word_bytes).T[::-1].tobytes()
+        return words.view(np.uint8).reshape(-1, around.word_bytes).T[::-1].tobytes()
 
-    def decode(self, packed: Octets, word_bytes: int, limit: int) -> bytes:
+    def decode(self, packed: Octets, around: Around, limit: int) -> bytes:
         """Return the numbers of the planes; as many bytes as before.
 
         Raises:
@@ -41,6 +42,7 @@ class Planes:
         """
         if len(packed) > limit:
             raise ValueError(f"expected at most {limit} bytes of planes, found {len(packed)}")
+        word_bytes = around.word_bytes
         planes = _words(packed, word_bytes).view(np.uint8).reshape(word_bytes, -1)
         words: npt.NDArray[np.unsignedinteger] = planes[0].astype(f"<u{word_bytes}")
         for plane in planes[1:]:  # five to ten times as fast as transposing bytes

@@ -6,6 +6,7 @@ from typing import Literal
 import zstandard
 
 from data.schemas.tensor import Octets
+from tasks.codecs.protocol import Around
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,12 @@ class Zstd:
     version: Literal[1] = 1
     search: Literal["repeats", "none"] = "repeats"
 
-    def encode(self, raw: Octets, word_bytes: int) -> bytes:
-        """Return ``raw`` as one frame; without a search ``word_bytes`` says how many planes lie in it."""
+    def encode(self, raw: Octets, around: Around) -> bytes:
+        """Return ``raw`` as one frame; without a search the width of a word says how many planes lie in it."""
         if self.search == "repeats":
             return zstandard.ZstdCompressor(level=3).compress(raw)
         compressor = zstandard.ZstdCompressor(compression_params=_frequencies_only()).compressobj(size=len(raw))
-        plane = max(1, len(raw) // word_bytes)
+        plane = max(1, len(raw) // around.word_bytes)
         packed = bytearray()
         view = memoryview(raw)
         for start in range(0, len(raw), plane):
@@ -36,7 +37,7 @@ class Zstd:
             packed += compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)  # a block ends, so its table does
         return bytes(packed + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
 
-    def decode(self, packed: Octets, word_bytes: int, limit: int) -> bytes:  # noqa: ARG002  every codec gets the width
+    def decode(self, packed: Octets, around: Around, limit: int) -> bytes:  # noqa: ARG002  every codec gets it
         """Return the content of the frame.
 
         Raises:

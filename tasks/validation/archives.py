@@ -18,7 +18,8 @@ from tasks.validation.verdict import Check, judged
 INDEX_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of an archive's index, packed or not, that are read."""
 
-_FOOTER = struct.Struct("<QQQ32sI8s")  # offset, length and raw length of the index, its digest, checksum, magic
+_FOOTER = struct.Struct("<QQQ32s32sI8s")
+"""Offset, length and raw length of the index, its digest and that of all before it, checksum, magic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _examined(checkpoint: Checkpoint, archive: Archive, folder: Path) -> Source:
         if size < _FOOTER.size:
             raise ValueError(f"{archive.path}: expected an archive, found {size} bytes")
         file.seek(-_FOOTER.size, 2)
-        offset, length, raw_length, _, _, _ = _FOOTER.unpack(file.read(_FOOTER.size))
+        offset, length, raw_length, *_ = _FOOTER.unpack(file.read(_FOOTER.size))
         if max(length, raw_length) > INDEX_BYTES_MAX or offset + length > size:
             raise ValueError(f"{archive.path}: expected an index of at most {INDEX_BYTES_MAX} bytes within the file")
         file.seek(offset)

@@ -26,9 +26,11 @@ from sklearn.datasets import load_digits
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from data.readers.checkpoint.file import read_checkpoint
-from tasks.codecs.container import read_index, read_pieces, write_archive
+from tasks.codecs.archive import open_archive
 from tasks.codecs.index import Source
 from tasks.codecs.planes import Planes
+from tasks.codecs.protocol import Around
+from tasks.codecs.writer import write_archive
 
 ROUNDS = 5
 EPOCHS = 20
@@ -90,15 +92,15 @@ def pack_qfz(path: Path) -> bytes:
     """Write the archive into memory; the hash of the source is left out, as the others have none."""
     checkpoint = read_checkpoint(path)
     file = io.BytesIO()
-    write_archive(file, Source("safetensors", "0" * 64, path.stat().st_size), checkpoint.leaves, checkpoint.tensors)
+    write_archive(file, Source("arrays", "0" * 64, 0), checkpoint.leaves, checkpoint.tensors)
     return file.getvalue()
 
 
 def unpack_qfz(path: Path) -> bytes:
     """Restore every chunk, with all checks."""
-    index = read_index(path)
-    streams = (index.leaves, *index.tensors)
-    return b"".join(piece for stored in streams for piece in read_pieces(path, index, stored))
+    with open_archive(path) as archive:
+        pieces = (piece for stored in archive.index.tensors for piece in archive.pieces(stored))
+        return b"".join((archive.leaves(), *pieces))
 
 
 def of_file(function: Callable[[bytes], bytes]) -> Callable[[Path], bytes]:
@@ -116,7 +118,7 @@ def floor_bytes(path: Path) -> float:
     for tensor in checkpoint.tensors:
         width = {"F32": 4, "BF16": 2, "F16": 2}[tensor.dtype]
         raw = b"".join(tensor.pieces(2**20))
-        planes = np.frombuffer(Planes().encode(raw, width), dtype=np.uint8).reshape(width, -1)
+        planes = np.frombuffer(Planes().encode(raw, Around(tensor.dtype)), dtype=np.uint8).reshape(width, -1)
         top = planes[0].astype(np.uint32) << 8 | planes[1]
         total += entropy_bytes(top) + sum(entropy_bytes(plane.astype(np.uint32)) for plane in planes[2:])
     return total

@@ -19,9 +19,9 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 from data.errors import BadRecord, SourceUnavailable
-from data.readers.checkpoint.file import read_checkpoint
-from tasks.codecs.container import write_archive
-from tasks.codecs.index import Source
+from data.readers.checkpoint.file import CheckpointFile, Format, read_checkpoint
+from tasks.codecs.index import Source, SourceFile
+from tasks.codecs.writer import write_archive
 from tasks.compress import (
     compress_checkpoint,
     compress_to_archive,
@@ -208,13 +208,18 @@ def test_an_archive_cannot_take_the_place_of_its_source(tmp_path: Path) -> None:
         compress_checkpoint(tmp_path / "m.safetensors", tmp_path / "." / "m.safetensors")
 
 
+def source(format: Format, sha256: str, size: int, checkpoint: CheckpointFile) -> Source:  # noqa: A002
+    file = SourceFile("", sha256, size, len(checkpoint.leaves), len(checkpoint.tensors))
+    return Source(format, sha256, size, (file,))
+
+
 def forged(folder: Path) -> Path:
     """Write an archive, sound in itself, that claims to be of one checkpoint and holds the tensors of another."""
     save_file(weights(1), folder / "m.safetensors")
     save_file(weights(2), folder / "other.safetensors")
     compressed = compress_checkpoint(folder / "m.safetensors", folder / "genuine.qfz")
     other = read_checkpoint(folder / "other.safetensors")
-    origin = Source("safetensors", compressed.source_sha256, compressed.source_bytes)
+    origin = source("safetensors", compressed.source_sha256, compressed.source_bytes, other)
     with (folder / "forged.qfz").open("wb") as file:
         write_archive(file, origin, other.leaves, other.tensors)
     return folder / "forged.qfz"
@@ -252,7 +257,7 @@ def test_a_torch_archive_with_hostile_leaves_restores_nothing(tmp_path: Path) ->
     misshapen = (b"", b"{}", b'{"dict":7}', b'{"dict":[[[],1]]}', b'{"bytes":"xy"}', b"\xff", b"[" * 100_000)
     for leaves in (*unknown, *misshapen):
         with (tmp_path / "m.qfz").open("wb") as file:
-            write_archive(file, Source("torch", "0" * 64, 9), leaves, ())
+            write_archive(file, source("torch", "0" * 64, 9, CheckpointFile("torch", leaves, ())), leaves, ())
         with pytest.raises(BadRecord, match="expected the state of a torch file"):
             restore_checkpoint(tmp_path / "m.qfz", tmp_path / "r.pt")
     assert names(tmp_path) == ["m.qfz"]

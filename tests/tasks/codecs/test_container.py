@@ -13,13 +13,16 @@ import pytest
 
 from data.errors import BadRecord, SourceUnavailable
 from data.schemas.tensor import Octets
-from tasks.codecs.chain import CHAINS
-from tasks.codecs.container import MAGIC, read_index, read_pieces, write_archive
-from tasks.codecs.index import CHUNK_BYTES_MAX, Index, Source, dump_index
+from tasks.codecs.archive import Archive, open_archive
+from tasks.codecs.container import MAGIC, closing, read_index
+from tasks.codecs.index import CHUNK_BYTES_MAX, Index, Source, Stored, dump_index
+from tasks.codecs.lossless import Lossless
+from tasks.codecs.protocol import Around
+from tasks.codecs.treatment import BaseTensor, Treatment
+from tasks.codecs.writer import write_archive
 from tasks.codecs.zstd import Zstd
 
-OPENING_BYTES = 16
-FOOTER_BYTES = 68
+FOOTER_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Given:
             yield self.octets[start : start + piece_bytes]
 
 
-def source(size: int) -> Source:
-    return Source("torch", "0" * 64, size)
+def source() -> Source:
+    return Source("arrays", "0" * 64, 0)
 
 
 TENSORS = (
@@ -48,24 +51,36 @@ TENSORS = (
 )
 
 
-def archive_of(*tensors: Given) -> bytes:
+def archive_of(*tensors: Given, base: Archive | None = None, workers: int = 1) -> bytes:
     file = io.BytesIO()
-    write_archive(file, source(sum(len(tensor.octets) for tensor in tensors)), b'{"dict":[]}', tensors)
+    policy = always_delta if base is not None else keep
+    write_archive(file, source(), b'{"dict":[]}', tensors, policy=policy, base=base, workers=workers)
     return file.getvalue()
 
 
+def keep(tensor: object, base: BaseTensor | None) -> Treatment:
+    return Treatment(Lossless())
+
+
+def always_delta(tensor: object, base: BaseTensor | None) -> Treatment:
+    return Treatment(Lossless(), delta=True)
+
+
 def read_all(path: Path) -> list[tuple[str, bytes]]:
-    index = read_index(path)
-    streams = (index.leaves, *index.tensors)
-    return [(stored.name, b"".join(read_pieces(path, index, stored))) for stored in streams]
+    with open_archive(path) as archive:
+        tensors = [(stored.name, b"".join(archive.pieces(stored))) for stored in archive.index.tensors]
+        archive.verify()
+        return [("leaves", archive.leaves()), *tensors]
 
 
 def with_index(archive: bytes, index: Index, text: bytes | None = None) -> bytes:
     """Put another index into an archive, with every checksum right: what a hostile author would do."""
     offset = struct.unpack_from("<Q", archive, len(archive) - FOOTER_BYTES)[0]
-    text = dump_index(index) if text is None else text
-    packed = Zstd().encode(text, 1)
-    fields = struct.pack("<QQQ32s", offset, len(packed), len(text), hashlib.sha256(packed).digest())
+    body = hashlib.sha256(archive[:offset]).digest()
+    if text is None:
+        return archive[:offset] + closing(index, offset, body)
+    packed = bytes(Zstd().encode(text, Around()))
+    fields = struct.pack("<QQQ32s32s", offset, len(packed), len(text), hashlib.sha256(packed).digest(), body)
     return archive[:offset] + packed + fields + struct.pack("<I8s", zlib.crc32(fields), MAGIC)
 
 
@@ -79,13 +94,93 @@ def test_the_same_tensors_give_the_same_bytes() -> None:
     assert archive_of(*TENSORS) == archive_of(*TENSORS)
 
 
+def random_tensor(name: str, count: int, seed: int) -> Given:
+    octets = np.random.default_rng(seed).standard_normal(count).astype("<f4").tobytes()
+    return Given(name, "F32", (count,), octets)
+
+
 def test_a_tensor_of_several_chunks_comes_back(tmp_path: Path) -> None:
-    octets = np.random.default_rng(6).standard_normal(300_000).astype("<f4").tobytes()
+    large = random_tensor("large", 300_000, 6)
     path = tmp_path / "a.qfz"
-    path.write_bytes(archive_of(Given("large", "F32", (300_000,), octets)))
+    path.write_bytes(archive_of(large))
+    stored = read_index(path).tensors[0]
+    assert [stored.piece_length(number) for number in range(len(stored.lengths))] == [2**19, 2**19, 151_424]
+    assert read_all(path)[1] == ("large", large.octets)
+
+
+def test_the_number_of_threads_does_not_show(tmp_path: Path) -> None:
+    tensors = (*TENSORS, random_tensor("large", 1_500_000, 6))
+    path = tmp_path / "a.qfz"
+    path.write_bytes(archive_of(*tensors, workers=3))
+    assert path.read_bytes() == archive_of(*tensors)
+    with open_archive(path) as archive:
+        large = archive.tensor("large")
+        assert b"".join(archive.pieces(large, workers=3)) == tensors[-1].octets
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (0, 1), (131_071, 131_073), (299_999, 300_000), (5, 290_000)])
+def test_a_slice_is_read_alone(tmp_path: Path, start: int, stop: int) -> None:
+    large = random_tensor("large", 300_000, 6)
+    path = tmp_path / "a.qfz"
+    path.write_bytes(archive_of(large))
+    with open_archive(path) as archive:
+        assert archive.read(archive.tensor("large"), start, stop) == large.octets[4 * start : 4 * stop]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 4), (3, 2), (0, 300_001)])
+def test_a_slice_outside_of_its_tensor_is_refused(tmp_path: Path, start: int, stop: int) -> None:
+    path = tmp_path / "a.qfz"
+    path.write_bytes(archive_of(random_tensor("large", 300_000, 6)))
+    with open_archive(path) as archive, pytest.raises(BadRecord, match="large: expected a range"):
+        archive.read(archive.tensor("large"), start, stop)
+
+
+def test_equal_tensors_are_stored_once(tmp_path: Path) -> None:
+    one = random_tensor("one", 300_000, 6)
+    nearly = Given("nearly", "F32", (300_000,), one.octets[:-4] + b"\0\0\0\0")
+    path = tmp_path / "a.qfz"
+    path.write_bytes(archive_of(one, nearly, replace(one, name="twin", shape=(300, 1000))))
     index = read_index(path)
-    assert [chunk.raw_length for chunk in index.tensors[0].chunks] == [524_288, 524_288, 151_424]
-    assert read_all(path)[1] == ("large", octets)
+    assert [stored.same_as for stored in index.tensors] == [None, None, "one"]
+    assert read_all(path)[1:] == [("one", one.octets), ("nearly", nearly.octets), ("twin", one.octets)]
+
+
+def chain_of_three(folder: Path) -> list[Given]:
+    """Write a.qfz, b.qfz on a, and c.qfz on b; return their tensors."""
+    tensors = [random_tensor("w", 300_000, seed) for seed in range(3)]
+    (folder / "a.qfz").write_bytes(archive_of(tensors[0]))
+    for below, name, tensor in (("a", "b", tensors[1]), ("b", "c", tensors[2])):
+        with open_archive(folder / f"{below}.qfz") as base:
+            (folder / f"{name}.qfz").write_bytes(archive_of(tensor, base=base))
+    return tensors
+
+
+def test_a_chain_of_deltas_is_read_to_its_end(tmp_path: Path) -> None:
+    tensors = chain_of_three(tmp_path)
+    with open_archive(tmp_path / "c.qfz") as archive:
+        assert (archive.depth, archive.index.tensors[0].base) == (2, "w")
+        assert archive.read(archive.tensor("w")) == tensors[2].octets
+        assert archive.read(archive.tensor("w"), 262_000, 263_000) == tensors[2].octets[1_048_000:1_052_000]
+
+
+def test_a_missing_base_and_a_wrong_one_are_named(tmp_path: Path) -> None:
+    chain_of_three(tmp_path)
+    (tmp_path / "a.qfz").write_bytes(archive_of(random_tensor("w", 300_000, 9)))
+    with pytest.raises(BadRecord, match=r"a\.qfz: expected the archive [0-9a-f]{64}, found"):
+        open_archive(tmp_path / "b.qfz")
+    (tmp_path / "a.qfz").unlink()
+    with pytest.raises(SourceUnavailable, match=r"a\.qfz"):
+        open_archive(tmp_path / "c.qfz")
+
+
+def test_an_archive_whose_base_needs_more_bases_than_it_says_is_refused(tmp_path: Path) -> None:
+    chain_of_three(tmp_path)
+    path = tmp_path / "c.qfz"
+    index = read_index(path)
+    assert index.base is not None
+    path.write_bytes(with_index(path.read_bytes(), replace(index, base=replace(index.base, depth=1))))
+    with pytest.raises(BadRecord, match="expected 0 archives below its base, found 1"):
+        open_archive(path)
 
 
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
@@ -137,30 +232,32 @@ def weight_with(index: Index, **changes: object) -> Index:
     return replace(index, tensors=(replace(index.tensors[0], **changes), *index.tensors[1:]))  # type: ignore[arg-type]
 
 
-def chunk_with(index: Index, **changes: int) -> Index:
-    """Change the first chunk of the first tensor."""
-    return weight_with(index, chunks=(replace(index.tensors[0].chunks[0], **changes),))
-
-
 HOSTILE: dict[str, tuple[Callable[[Index], Index], str]] = {
-    "a hole": (lambda index: chunk_with(index, offset=index.tensors[0].chunks[0].offset + 1), "a chunk at byte"),
-    "an overlap": (lambda index: chunk_with(index, offset=OPENING_BYTES), "a chunk at byte"),
-    "a chunk past the end": (lambda index: chunk_with(index, length=480), "a chunk at byte"),
-    "an unknown chain": (lambda index: chunk_with(index, chain=len(CHAINS)), "chains"),
-    "a chunk that grows": (lambda index: chunk_with(index, raw_length=1), "expected 1 to 1 bytes"),
-    "an empty chunk": (lambda index: chunk_with(index, length=0), "expected 1 to"),
-    "a chunk over the limit": (lambda index: chunk_with(index, raw_length=CHUNK_BYTES_MAX + 1), "raw_length"),
-    "a shape of a terabyte": (lambda index: weight_with(index, shape=(2**19, 2**19)), "chunks of 1099511627776 bytes"),
-    "a shape that overflows": (lambda index: weight_with(index, shape=(2**62,) * 60), "in sum"),
-    "too many dimensions": (lambda index: weight_with(index, shape=(1,) * 65), "64 dimensions"),
+    "a chunk too short": (lambda index: weight_with(index, lengths=(100,)), "bytes in sum"),
+    "a chunk longer than its bytes": (lambda index: weight_with(index, lengths=(481,)), "at most 480 bytes, found 481"),
+    "an empty chunk": (lambda index: weight_with(index, lengths=(0,)), "lengths"),
+    "two lengths for one chunk": (lambda index: weight_with(index, lengths=(400, 32)), "expected 1 chunks"),
+    "half a hash": (lambda index: weight_with(index, raw_hashes="0123"), "raw_hashes"),
+    "a hash too many": (lambda index: weight_with(index, raw_hashes="0123456789abcdef" * 2), "expected 1 chunks"),
+    "an unknown chain": (lambda index: weight_with(index, chains=(9,)), "chains, found 9"),
+    "a piece over the limit": (lambda index: weight_with(index, piece_bytes=CHUNK_BYTES_MAX + 1), "piece_bytes"),
+    "a shape of a terabyte": (lambda index: weight_with(index, shape=(2**19, 2**19)), "2097152 chunks"),
+    "a shape that overflows": (lambda index: weight_with(index, shape=(2**62,) * 60), "expected .* chunks"),
+    "too many dimensions": (lambda index: weight_with(index, shape=(1,) * 65), "shape"),
     "an unknown element type": (lambda index: weight_with(index, dtype="F33"), "F33"),
     "a name that stands twice": (lambda index: weight_with(index, name="steps"), "found one twice"),
+    "the same as a later one": (lambda index: replace(index, tensors=(twin("a", "b"), twin("b", "a"))), "earlier"),
+    "the same as itself": (lambda index: replace(index, tensors=(twin("a", "a"),)), "earlier"),
+    "a delta to nothing": (lambda index: weight_with(index, base="weight"), "to be a difference to"),
     "leaves that are no bytes": (lambda index: replace(index, leaves=replace(index.leaves, dtype="I8")), "leaves"),
-    "a safetensors file of another size": (
-        lambda index: replace(index, source=replace(index.source, format="safetensors", size_bytes=5)),
-        "expected 5 bytes of a safetensors file",
+    "files that are not there": (
+        lambda index: replace(index, source=replace(index.source, format="safetensors")), "tensors in its files"
     ),
-}
+}  # fmt: skip
+
+
+def twin(name: str, of: str) -> Stored:
+    return Stored(name, "U8", (3,), same_as=of)
 
 
 @pytest.mark.parametrize("what", HOSTILE)
@@ -177,12 +274,12 @@ def test_an_index_that_contradicts_its_file_is_refused(tmp_path: Path, what: str
     ("before", "after"),
     [
         (b'"kind":"zstd"', b'"kind":"exec"'),
-        (b'"kind":"planes","version":1', b'"kind":"planes","version":2'),
+        (b'"rotated":true', b'"rotated":true,"version":2'),
         (b'"shape":[12,10]', b'"shape":[-12,-10]'),
         (b'"shape":[12,10]', b'"shape":[1e400]'),
-        (b'"format":"torch"', b'"format":"pickle"'),
+        (b'"format":"arrays"', b'"format":"pickle"'),
         (b'{"source"', b'{"extra":1,"source"'),
-        (b'"raw_checksum"', b'"other"'),
+        (b'"raw_hashes"', b'"other"'),
         (b"]", b""),
         (b'"shape":[12,10]', b'"shape":' + b"[" * 100_000),
     ],
@@ -206,7 +303,7 @@ def test_a_chunk_that_decodes_to_another_length_is_refused(tmp_path: Path) -> No
     path.write_bytes(whole)
     index = read_index(path)
     zeros = index.tensors[0]
-    longer = replace(zeros, shape=(4097,), chunks=(replace(zeros.chunks[0], raw_length=4097),))
+    longer = replace(zeros, shape=(4097,))
     path.write_bytes(with_index(whole, replace(index, tensors=(longer,))))
     with pytest.raises(BadRecord, match="expected 4097 bytes, found 4096"):
         read_all(path)
@@ -215,8 +312,8 @@ def test_a_chunk_that_decodes_to_another_length_is_refused(tmp_path: Path) -> No
 def test_an_index_that_declares_a_gigabyte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hostile.qfz"
     whole = archive_of(*TENSORS)
-    offset, length, _, digest = struct.unpack_from("<QQQ32s", whole, len(whole) - FOOTER_BYTES)
-    fields = struct.pack("<QQQ32s", offset, length, 2**30, digest)
+    offset, length, _, *digests = struct.unpack_from("<QQQ32s32s", whole, len(whole) - FOOTER_BYTES)
+    fields = struct.pack("<QQQ32s32s", offset, length, 2**30, *digests)
     path.write_bytes(whole[:-FOOTER_BYTES] + fields + struct.pack("<I8s", zlib.crc32(fields), MAGIC))
     with pytest.raises(BadRecord, match="1073741824 raw"):
         read_index(path)

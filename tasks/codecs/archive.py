@@ -1,0 +1,281 @@
+"""How is an archive read: one tensor, a slice of it, or all, each byte verified before it is used?"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from data.errors import BadRecord, SourceUnavailable
+from data.schemas.tensor import ELEMENT_TYPES, Octets
+from tasks.codecs import chain
+from tasks.codecs.container import OPENING, Footer, read_ends
+from tasks.codecs.in_order import in_order
+from tasks.codecs.index import Base, Index, Stored
+from tasks.codecs.protocol import Around
+
+FindBase = Callable[[Base], Path]
+"""Where the base of an archive lies."""
+
+REBUILT_BYTES_MAX = 4 * 1024**3
+"""Bytes of a tensor that is made as a whole, unless the caller allows more."""
+
+_HASHED_AT_ONCE = 4 * 1024 * 1024
+
+
+class Archive:
+    """An open archive; several threads may read it. :func:`open_archive` opens one with its bases.
+
+    Args:
+        path: a ``*.qfz`` file.
+        memory_bytes: most that a tensor which is made as a whole may take.
+
+    Raises:
+        SourceUnavailable: the file is missing or cannot be read.
+        BadRecord: it is no archive, or a damaged one.
+    """
+
+    def __init__(self, path: Path, *, memory_bytes: int = REBUILT_BYTES_MAX) -> None:
+        self.path = path
+        self.memory_bytes = memory_bytes
+        self.base: Archive | None = None
+        self._descriptor, self.index, self.footer = _opened(path)
+        self._tensors = {stored.name: stored for stored in self.index.tensors}
+        placed = self.index.placed(len(OPENING))
+        self._leaves_at = np.cumsum((next(placed)[1], *self.index.leaves.lengths))
+        self._at = {stored.name: np.cumsum((offset, *stored.lengths)) for stored, offset in placed}
+
+    @property
+    def index_sha256(self) -> str:
+        """What the archive is known by: the hash of its index, which names the hash of every chunk."""
+        return self.footer.index_sha256.hex()
+
+    @property
+    def depth(self) -> int:
+        """Archives below this one that are needed to read it."""
+        return 0 if self.index.base is None else self.index.base.depth
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and its bases; twice does no harm."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self.base is not None:
+            self.base.close()
+
+    def tensor(self, name: str) -> Stored:
+        """Return what the index says of a tensor.
+
+        Raises:
+            BadRecord: there is none of that name.
+        """
+        stored = self.find(name)
+        if stored is None:
+            raise BadRecord(str(self.path), f"a tensor named {name!r}", f"{len(self._tensors)} others")
+        return stored
+
+    def find(self, name: str) -> Stored | None:
+        """Return what the index says of a tensor, None where there is none of that name."""
+        return self._tensors.get(name)
+
+    def leaves(self) -> bytes:
+        """Return what is no tensor."""
+        return b"".join(self._chunks(self.index.leaves, 1))
+
+    def pieces(self, stored: Stored, workers: int = 1) -> Iterator[Octets]:
+        """Yield the bytes of a tensor in order, at most a chunk at a time, with ``workers`` threads decoding ahead.
+
+        Memory: a few chunks per worker; the whole tensor where it is made as a whole.
+
+        Raises:
+            SourceUnavailable: the file cannot be read.
+            BadRecord: a chunk is damaged; names the file, the tensor and the chunk.
+        """
+        stored = self.content_of(stored)
+        if stored.recipe is not None:
+            whole = self._rebuilt(stored, workers).data.cast("B")
+            for start in range(0, len(whole), stored.piece_bytes):
+                yield whole[start : start + stored.piece_bytes]
+            return
+        yield from self._chunks(stored, workers)
+
+    def piece(self, stored: Stored, number: int) -> Octets:
+        """Return chunk ``number`` of a tensor, verified and decoded.
+
+        Raises:
+            SourceUnavailable: the file cannot be read.
+            BadRecord: the chunk is damaged; names the file, the tensor and the chunk.
+        """
+        stored = self.content_of(stored)
+        if stored.recipe is not None:
+            whole = self._rebuilt(stored, 1).data.cast("B")
+            return whole[number * stored.piece_bytes : (number + 1) * stored.piece_bytes]
+        return self._chunk(stored, number)
+
+    def read(self, stored: Stored, start: int = 0, stop: int | None = None, workers: int = 1) -> bytearray:
+        """Return elements ``start`` to ``stop`` of a tensor, in row-major order; only their chunks are read.
+
+        Raises:
+            SourceUnavailable: the file cannot be read.
+            BadRecord: a chunk is damaged, or the range is not within the tensor.
+        """
+        bits = ELEMENT_TYPES[stored.dtype].bits
+        first, last = start * bits, stored.raw_bytes * 8 if stop is None else stop * bits
+        if not 0 <= first <= last <= stored.raw_bytes * 8 or first % 8 or last % 8:
+            raise BadRecord(f"{self.path}: {stored.name}", "a range of whole bytes within it", f"{start} to {stop}")
+        first, last = first // 8, last // 8
+        out = bytearray()
+        content = self.content_of(stored)
+        if content.recipe is not None:
+            return bytearray(self._rebuilt(content, workers).data.cast("B")[first:last])
+        numbers = range(first // content.piece_bytes, -(-last // content.piece_bytes))
+        for number, piece in zip(numbers, self._chunks(content, workers, numbers), strict=True):
+            at = number * content.piece_bytes
+            out += memoryview(piece)[max(0, first - at) : last - at]
+        return out
+
+    def verify(self) -> None:
+        """Hash the whole file, and read every chunk of it.
+
+        Raises:
+            SourceUnavailable: the file cannot be read.
+            BadRecord: something is damaged; names the file, and the tensor and chunk where there is one.
+        """
+        for stored in (self.index.leaves, *self.index.tensors):
+            for _ in self._chunks(stored, 1):
+                pass
+        digest = hashlib.sha256()
+        for start in range(0, self.footer.offset, _HASHED_AT_ONCE):
+            digest.update(self._pread(min(_HASHED_AT_ONCE, self.footer.offset - start), start))
+        if digest.digest() != self.footer.body_sha256:
+            raise BadRecord(str(self.path), "the SHA-256 of the footer", digest.hexdigest())
+
+    def content_of(self, stored: Stored) -> Stored:
+        """Return the tensor whose chunks hold the bytes."""
+        return stored if stored.same_as is None else self.tensor(stored.same_as)
+
+    def _chunks(self, stored: Stored, workers: int, numbers: range | None = None) -> Iterator[Octets]:
+        numbers = range(len(stored.lengths)) if numbers is None else numbers
+        if workers == 1 or len(numbers) < 2:
+            yield from (self._chunk(stored, number) for number in numbers)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            yield from in_order(pool, lambda number: self._chunk(stored, number), numbers, 2 * workers)
+
+    def _chunk(self, stored: Stored, number: int) -> Octets:
+        where = f"{self.path}: {stored.name}, chunk {number}"
+        offsets = self._leaves_at if stored is self.index.leaves else self._at[stored.name]
+        packed = self._pread(stored.lengths[number], int(offsets[number]))
+        _expect_hash(where, packed, stored.packed_hashes[16 * number : 16 * number + 16])
+        base = None
+        if stored.base is not None:
+            base = self._base_piece(stored, number)
+        around = Around("U8" if stored.recipe is not None else stored.dtype, base)
+        try:
+            operations = self.index.chains[stored.chains[number]]
+            raw = chain.decode(operations, packed, around, stored.piece_length(number))
+        except ValueError as error:
+            raise BadRecord(where, "bytes that the chain of the index decodes", str(error)) from error
+        _expect_hash(f"{where}, decoded", raw, stored.raw_hashes[16 * number : 16 * number + 16])
+        return raw
+
+    def _base_piece(self, stored: Stored, number: int) -> Octets:
+        if self.base is None or stored.base is None:
+            raise BadRecord(f"{self.path}: {stored.name}", "a base archive", "none")
+        below = self.base.tensor(stored.base)
+        found = (below.dtype, below.shape, self.base.content_of(below).piece_bytes)
+        if found != (stored.dtype, stored.shape, stored.piece_bytes):
+            wanted = f"a tensor of {stored.dtype} {stored.shape} in pieces of {stored.piece_bytes} bytes"
+            raise BadRecord(f"{self.base.path}: {below.name}", wanted, str(found))
+        return self.base.piece(below, number)
+
+    def _rebuilt(self, stored: Stored, workers: int) -> npt.NDArray[np.uint8]:
+        where = f"{self.path}: {stored.name}"
+        if stored.recipe is None or stored.raw_bytes > self.memory_bytes:
+            raise BadRecord(where, f"at most {self.memory_bytes} bytes to make as a whole", f"{stored.raw_bytes}")
+        content = np.frombuffer(b"".join(self._chunks(stored, workers)), dtype=np.uint8)
+        try:
+            whole = stored.recipe.rebuild(content, stored.raw_bytes)
+        except ValueError as error:
+            raise BadRecord(where, "content that its recipe takes", str(error)) from error
+        if whole.nbytes != stored.raw_bytes:
+            raise BadRecord(where, f"{stored.raw_bytes} bytes", f"{whole.nbytes}")
+        return whole
+
+    def _pread(self, length: int, offset: int) -> bytes:
+        try:
+            octets = os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            raise SourceUnavailable(f"{self.path}: {error.strerror}") from error
+        if len(octets) != length:
+            raise BadRecord(str(self.path), f"{length} bytes at byte {offset}", f"{len(octets)}: it was cut meanwhile")
+        return octets
+
+
+def open_archive(path: Path, find_base: FindBase | None = None, *, memory_bytes: int = REBUILT_BYTES_MAX) -> Archive:
+    """Open an archive and every archive that it is a difference to.
+
+    Args:
+        path: a ``*.qfz`` file.
+        find_base: where a base lies; None looks beside ``path``, under the name that the index gives.
+        memory_bytes: most that a tensor which is made as a whole may take.
+
+    Raises:
+        SourceUnavailable: the file, or one of its bases, is missing or cannot be read.
+        BadRecord: one is no archive, or damaged, or another than the one that the deltas were taken from.
+    """
+    top = Archive(path, memory_bytes=memory_bytes)
+    try:
+        archive, seen = top, {top.index_sha256}
+        while (base := archive.index.base) is not None:
+            below = Archive(
+                path.with_name(base.file) if find_base is None else find_base(base), memory_bytes=memory_bytes
+            )
+            archive.base = below  # closed with the top from here on
+            if below.index_sha256 != base.index_sha256:
+                raise BadRecord(str(below.path), f"the archive {base.index_sha256}", below.index_sha256)
+            if below.index_sha256 in seen or below.depth != base.depth - 1:
+                raise BadRecord(str(archive.path), f"{base.depth - 1} archives below its base", str(below.depth))
+            seen.add(below.index_sha256)
+            archive = below
+    except BaseException:
+        top.close()
+        raise
+    return top
+
+
+def _opened(path: Path) -> tuple[int, Index, Footer]:
+    """Open a file and read its ends."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return descriptor, *read_ends(file, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+            raise
+    except OSError as error:
+        raise SourceUnavailable(f"{path}: {error.strerror}") from error
+
+
+def _expect_hash(where: str, octets: Octets, expected: str) -> None:
+    """Refuse bytes whose XXH3 is another."""
+    found = xxhash.xxh3_64_hexdigest(octets)
+    if found != expected:
+        raise BadRecord(where, f"bytes with the XXH3 {expected}", found)
