@@ -312,7 +312,7 @@ def test_an_archive_outside_the_folder_or_of_another_checkpoint_fails(
 
 def closed(index: bytes, raw_length: int) -> bytes:
     """Return a file that ends as an archive with this packed index does."""
-    return index + struct.pack("<QQQ32sI8s", 0, len(index), raw_length, b"", 0, b"")
+    return index + struct.pack("<QQQ32s32sI8s", 0, len(index), raw_length, b"", b"", 0, b"")
 
 
 @pytest.mark.parametrize(
