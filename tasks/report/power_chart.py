@@ -83,10 +83,10 @@ class _Scale:
         low, high = min(values), max(values)
         if high - low < 0.05 * max(high, 1.0):
             low, high = low - 0.05 * max(high, 1.0), high + 0.05 * max(high, 1.0)
-        step = _round_step((high - low) / 4)
+        step = round_step((high - low) / 4)
         bottom = 0.0 if low < 0.4 * high else max(0.0, math.floor(low / step) * step)
         if not bottom:
-            step = _round_step(high / 4)
+            step = round_step(high / 4)
         return cls(len(series.before_w), series.slot_s, bottom, math.ceil(high / step) * step, step)
 
     def x(self, slot: float) -> float:
@@ -131,7 +131,7 @@ class _Scale:
             parts.append(element("line", {"class": "grid", **ends}))
             parts.append(label(_LEFT - 6, y + 3.5, f"{number(watts / factor)} {unit}", "small", end="end"))
         hours = self.slots * self.slot_s / 3600
-        step = _round_step(hours / 8)
+        step = round_step(hours / 8)
         for tick in range(int(hours / step + 1e-9) + 1):
             x = self.x(tick * step * 3600 / self.slot_s)
             text = "now" if not tick else f"+{duration(tick * step * 3600)}"
@@ -140,7 +140,7 @@ class _Scale:
         return parts
 
 
-def _round_step(value: float) -> float:
+def round_step(value: float) -> float:
     """Return 1, 2, 2.5 or 5 times a power of ten, not below ``value``."""
     power = 10.0 ** math.floor(math.log10(max(value, 1e-9)))
     return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= value * 0.999)
