@@ -91,8 +91,8 @@ def schedule_links(params: LinksParams) -> str:
                 seed=params.seed,
             )
         except ValueError as error:
-            place = str(params.transfers)
-            raise BadSource(place, [BadRecord(place, "transfers that can be scheduled so", str(error))]) from error
+            record = BadRecord(params.transfers.name, "transfers that can be scheduled", str(error))
+            raise BadSource(str(params.transfers), [record]) from error
         content = ROUND_SCHEDULE.dump_json(schedule, indent=1)
         (folder.path / FILE_NAME).write_bytes(content + b"\n")
     create_markdown_artifact(summary(schedule), key="schedule-links", description="Rounds of the transfers")

@@ -88,5 +88,5 @@ def list_sources() -> None:
     for kind in KINDS:
         names = [field.name for field in fields(kind) if field.name != "kind"]
         default = next(field.default for field in fields(kind) if field.name == "kind")
-        table.add_row(str(default), ", ".join(names), (kind.__doc__ or "").splitlines()[0])
+        table.add_row(str(default), ", ".join(names), (kind.__doc__ or "").splitlines()[0].replace("``", ""))
     wide_console().print(table)

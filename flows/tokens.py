@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.errors import BadRecord
 from data.readers.tokens import read_expert_graph, read_tokens
 from flows.params import EFFORTS, EffortName
 from flows.watch import Watch, artifact_progress
@@ -48,8 +49,10 @@ def route_tokens(params: TokenParams) -> str:
     Raises:
         SourceUnavailable: a file cannot be read.
         BadSource: a file is no stream, or no graph.
+        BadRecord: the output cannot be written.
     """
-    watch = Watch(params.guard_s, artifact_progress("ingest"))
+    _make_room(params.output)
+    watch = Watch(params.guard_s, artifact_progress("ingest", key="route-tokens-progress"))
     graph = read_expert_graph(params.model_graph)
     reading = read_tokens(params.tokens, graph)
     tokens = reading.tokens
@@ -65,7 +68,6 @@ def route_tokens(params: TokenParams) -> str:
         seed=params.seed,
         expired=watch.expired,
     )
-    params.output.parent.mkdir(parents=True, exist_ok=True)
     write_routing(params.output, tokens, graph, routed, left_out=reading.left_out)
     lines = [
         f"{len(tokens):,} tokens on {len(graph.experts):,} experts: {settings.start}, {settings.why}.",
@@ -79,3 +81,13 @@ def route_tokens(params: TokenParams) -> str:
     ]
     create_markdown_artifact("\n\n".join(lines), key="route-tokens-summary", description="Where the tokens go")
     return str(params.output)
+
+
+def _make_room(output: Path) -> None:
+    """Make the folder of the output before anything is computed for it."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRecord(f"output {output}", "a file that can be written", f"{error.strerror}") from error
+    if output.is_dir():
+        raise BadRecord(f"output {output}", "the name of a file", "a folder")

@@ -67,9 +67,9 @@ def listening(listener: Listener) -> Iterator[None]:
         _LISTENERS.reset(token)
 
 
-def artifact_progress(description: str) -> Listener:
-    """Return a listener that keeps a Prefect progress artifact up to date, and tells those who are listening."""
-    identifier = create_progress_artifact(progress=0.0, key="optimize-cluster-progress", description=description)
+def artifact_progress(description: str, *, key: str) -> Listener:
+    """Return a listener that keeps the Prefect progress artifact ``key`` up to date, and tells those who listen."""
+    identifier = create_progress_artifact(progress=0.0, key=key, description=description)
     others = _LISTENERS.get()
 
     def listen(phase: str, share: float) -> None:

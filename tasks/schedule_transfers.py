@@ -97,8 +97,7 @@ def _exact(transfers: Transfers, sending: Sending, limit: int | None) -> RoundSc
             return schedule
         refused = f"it needs {len(schedule.rounds)} rounds, and there are {limit}"
     if sending.method == "crossbar":
-        expected = f"method: expected 'auto' or 'colouring' for {transfers.source}, got 'crossbar'"
-        raise ValueError(f"{expected}: {refused}")
+        raise ValueError(f"method 'crossbar' does not apply: {refused}; 'auto' finds rounds all the same")
     return None
 
 

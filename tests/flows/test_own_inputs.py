@@ -66,3 +66,30 @@ def test_a_missing_file_is_one_line_and_an_exit_code(
     assert "SourceUnavailable" in told
     assert named in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("snapshot", "sample", "over-cap"), ("tokens", "tokens.csv", "graph.json", "--output")],
+)
+def test_a_place_that_cannot_be_written_is_one_line_and_an_exit_code(
+    arguments: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = written(tmp_path, "file", "")
+    told = run(*arguments, file / "below", code=1)
+    assert "file/below" in told
+    assert "Traceback" not in told
+
+
+def test_the_sample_that_ships_is_made_again_without_a_seed(tmp_path: Path) -> None:
+    run("snapshot", "sample", "over-cap", tmp_path)
+    shipped = Path(__file__).resolve().parents[2] / "data" / "samples" / "over-cap" / "cluster.json"
+    made, before = (json.loads(path.read_text()) for path in (tmp_path / "cluster.json", shipped))
+    assert [job["id"] for job in made["jobs"]] == [job["id"] for job in before["jobs"]]
+
+
+def test_planes_share_the_rounds_among_them(tmp_path: Path) -> None:
+    transfers = written(tmp_path, "l.csv", "source,target,gigabytes\na,b,100\na,c,100\n")
+    told = run("links", transfers, "--planes", 2, "--output", tmp_path / "runs")
+    assert "2 rounds on 2 planes, 2 s (the least possible; no change)" in told
