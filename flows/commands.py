@@ -3,13 +3,17 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from data.errors import BadRecord
+from flows import options
 from flows.own_inputs import experts, links, tokens
 from flows.told import told
+
+if TYPE_CHECKING:
+    from flows.params import OptimizeParams
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,66 +36,36 @@ LATEST = Path("runs/latest")
 
 @app.command()
 def run(  # each option is one field of the form
-    sample: Annotated[
-        Literal["small", "fragmented", "over-cap"] | None, typer.Option(help="A cluster that ships with the project.")
-    ] = None,
-    snapshot: Annotated[Path | None, typer.Option(help="A snapshot file in our JSON format.")] = None,
-    slurm: Annotated[bool, typer.Option("--slurm", help="The Slurm that this machine's commands talk to.")] = False,
-    slurm_files: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="SQUEUE SINFO", help="Output of squeue --json and sinfo --json."),
-    ] = None,
-    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="The current context of kubectl.")] = False,
-    kubernetes_files: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="NODES PODS", help="Output of kubectl get nodes and get pods -A, both with -o json."),
-    ] = None,
-    philly: Annotated[Path | None, typer.Option(help="A Philly trace: 500 jobs replayed on 1,024 GPUs.")] = None,
-    job_graph: Annotated[
-        Path | None, typer.Option(help='Jobs that wait for one another, in JSON: {"jobs": {"B": ["A"]}}.')
-    ] = None,
-    profile: Annotated[
-        Path | None, typer.Option(help="With --job-graph: what jobs draw, as JSON {job: watts} or CSV job,power_w.")
-    ] = None,
-    fabric: Annotated[
-        Path | None, typer.Option(help="An idle cluster from a topology dump, e.g. CSV source,target,bandwidth.")
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="A source with all of its fields, as JSON; --sources lists them."),
-    ] = None,
-    nouns: Annotated[
-        str, typer.Option(help="What to improve, comma-separated: placement, power, routing, checkpoints.")
-    ] = "placement,power,routing,checkpoints",
-    solver: Annotated[
-        Literal["qaoa", "qaoa-simulator", "rqaoa", "boltzmann", "anneal", "path-integral", "exact"],
-        typer.Option(help="Proposes changes after the classical search."),
-    ] = "qaoa",
-    effort: Annotated[
-        Literal["quick", "standard", "thorough"], typer.Option(help="Counted in moves and windows, not in seconds.")
-    ] = "standard",
-    seed: Annotated[int, typer.Option(min=0, help="Same input, same seed: same plan, byte for byte.")] = 0,
-    migration_budget: Annotated[
-        int | None, typer.Option(min=0, help="GPUs of running jobs that the plan may move. Default: the snapshot's.")
-    ] = None,
-    power_cap: Annotated[
-        float | None, typer.Option(help="Watts that the cluster may draw. Default: the snapshot's.")
-    ] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    power_model: Annotated[Path | None, typer.Option(help="Folder of a trained power forecaster.")] = None,
-    guard: Annotated[float, typer.Option(help="Seconds after which no further window is begun.")] = 900.0,
-    topology: Annotated[Path | None, typer.Option(help="A topology dump that says better where nodes stand.")] = None,
-    topology_match: Annotated[
-        Literal["name", "order"], typer.Option(help="How the dump's nodes are found in the source.")
-    ] = "name",
-    prometheus: Annotated[str | None, typer.Option(help="Address of a Prometheus server with DCGM's metrics.")] = None,
-    sources: Annotated[bool, typer.Option("--sources", help="List the kinds of sources with their fields.")] = False,
+    sample: options.Sample = None,
+    snapshot: options.Snapshot = None,
+    slurm: options.Slurm = False,
+    slurm_files: options.SlurmFiles = None,
+    kubernetes: options.Kubernetes = False,
+    kubernetes_files: options.KubernetesFiles = None,
+    philly: options.Philly = None,
+    job_graph: options.JobGraph = None,
+    profile: options.Profile = None,
+    fabric: options.Fabric = None,
+    source: options.Source = None,
+    nouns: options.Nouns = "placement,power,routing,checkpoints",
+    solver: options.Solver = "qaoa",
+    effort: options.Effort = "standard",
+    seed: options.Seed = 0,
+    migration_budget: options.MigrationBudget = None,
+    power_cap: options.PowerCap = None,
+    output: options.Output = Path("runs"),
+    previous_plan: options.PreviousPlan = None,
+    stability: options.Stability = 0.01,
+    power_model: options.PowerModel = None,
+    guard: options.Guard = 900.0,
+    topology: options.Topology = None,
+    topology_match: options.TopologyMatch = "name",
+    prometheus: options.Prometheus = None,
+    sources: options.Sources = False,
 ) -> None:
     """Plan for a cluster and write plan.json, report.html and renderings to a new folder of OUTPUT."""
-    from pydantic import ValidationError
-
     from flows.cluster import optimize_cluster
-    from flows.params import SOLVERS, OptimizeParams
+    from flows.params import SOLVERS
     from flows.terminal import list_sources, run_in_terminal
 
     if sources:
@@ -110,29 +84,40 @@ def run(  # each option is one field of the form
     }
     if profile is not None and job_graph is None:
         raise typer.BadParameter("--profile: expected --job-graph beside it, found none")
+    params = _form(
+        {
+            "source": _source(given, source),
+            "nouns": tuple(noun.strip() for noun in nouns.split(",") if noun.strip()),
+            "solver": SOLVERS[solver],
+            "effort": effort,
+            "seed": seed,
+            "migration_budget_gpus": migration_budget,
+            "power_cap_w": power_cap,
+            "output": output,
+            "previous_plan": previous_plan,
+            "stability": stability,
+            "power_model": power_model,
+            "guard_s": guard,
+            "topology": topology,
+            "topology_match": topology_match,
+            "telemetry": None if prometheus is None else {"url": prometheus},
+        }
+    )
+    with told():
+        run_in_terminal(params, optimize_cluster)
+
+
+def _form(fields: dict[str, object]) -> "OptimizeParams":
+    """Return the form with these fields filled in; what is wrong with them is wrong usage."""
+    from pydantic import ValidationError
+
+    from flows.params import OptimizeParams
+
     try:
-        params = OptimizeParams.model_validate(
-            {
-                "source": _source(given, source),
-                "nouns": tuple(noun.strip() for noun in nouns.split(",") if noun.strip()),
-                "solver": SOLVERS[solver],
-                "effort": effort,
-                "seed": seed,
-                "migration_budget_gpus": migration_budget,
-                "power_cap_w": power_cap,
-                "output": output,
-                "power_model": power_model,
-                "guard_s": guard,
-                "topology": topology,
-                "topology_match": topology_match,
-                "telemetry": None if prometheus is None else {"url": prometheus},
-            }
-        )
+        return OptimizeParams.model_validate(fields)
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
         raise typer.BadParameter("; ".join(lines)) from error
-    with told():
-        run_in_terminal(params, optimize_cluster)
 
 
 def _source(given: dict[str, object], text: str | None) -> object:
@@ -227,15 +212,17 @@ def check(path: Annotated[Path, typer.Argument(help="A snapshot file.")]) -> Non
 def make_sample(
     name: Annotated[Literal["small", "fragmented", "over-cap"], typer.Argument(help="Which cluster.")],
     folder: Annotated[Path, typer.Argument(help="Where to write cluster.json and checkpoints/.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another cluster of the same kind.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Gives another cluster, of other sizes. Default: the one that ships.")
+    ] = None,
 ) -> None:
-    """Generate a sample cluster like those that ship with the project."""
+    """Generate a sample cluster: one that ships with the project, or another by its seed."""
     import numpy as np
 
-    from data.generators.samples import write_sample
+    from data.generators.samples import SAMPLES, write_sample
 
     with told():
-        write_sample(name, folder, np.random.default_rng(seed))
+        write_sample(name, folder, np.random.default_rng(SAMPLES[name] if seed is None else seed))
         typer.echo(f"wrote {folder / 'cluster.json'}")
 
 
