@@ -1,6 +1,7 @@
 """Which files does a run leave? The plan, what it was made from, the report, the renderings, the timings."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from data.readers.plan import write_plan
@@ -11,7 +12,7 @@ from data.transition import apply_actions
 from data.whole_file import whole_file
 from tasks.predict import Forecast
 from tasks.problems.power import Power
-from tasks.report.expert_formats import sglang_map, tensorrt_yaml, vllm_map
+from tasks.report.expert_formats import engine_files, not_carried
 from tasks.report.kubernetes import as_kubernetes
 from tasks.report.page import PowerSeries, render_report
 from tasks.report.power_caps import as_dcgm, as_json, as_nvidia_smi, energy_account, node_caps
@@ -45,7 +46,9 @@ def write_run(
     write_plan(plan, folder / PLAN)
     write_snapshot(snapshot, folder / SNAPSHOT)
     caps, energy = node_caps(plan, snapshot), energy_account(plan, snapshot)
-    report = render_report(plan, snapshot, after, verdict, seconds, _power(snapshot, after, forecast), energy)
+    missing = tuple(note for deployment in after.deployments for note in not_carried(deployment))
+    told = replace(plan, notes=(*plan.notes, *missing))  # known only now, when the maps are written
+    report = render_report(told, snapshot, after, verdict, seconds, _power(snapshot, after, forecast), energy)
     texts = {
         REPORT: report,
         TIMINGS: json.dumps({phase: round(spent, 3) for phase, spent in seconds}, indent=1) + "\n",
@@ -58,22 +61,11 @@ def write_run(
         POWER["nvidia-smi"]: as_nvidia_smi(plan, caps),
         POWER["dcgm"]: as_dcgm(plan, caps),
     }
-    texts |= _maps(after)
+    texts |= {f"{EXPERTS}/{name}": text for name, text in engine_files(after.deployments).items()}
     for name, text in texts.items():
         (folder / name).parent.mkdir(exist_ok=True)
         with whole_file(folder / name) as file:
             file.write(text.encode())
-
-
-def _maps(after: Snapshot) -> dict[str, str]:
-    """Return the expert maps of the planned state as files that serving engines load, by name."""
-    texts = {}
-    for deployment in after.deployments:
-        name = f"{EXPERTS}/{deployment.id.replace('/', '_')}"
-        texts[f"{name}.sglang.json"] = sglang_map(deployment)
-        texts[f"{name}.vllm.json"] = vllm_map(deployment)
-        texts[f"{name}.tensorrt.yaml"] = tensorrt_yaml(deployment)
-    return texts
 
 
 def _power(before: Snapshot, after: Snapshot, forecast: Forecast) -> PowerSeries:

@@ -12,16 +12,45 @@ count and how they wrap them:
 - TensorRT-LLM, ``moe_config.load_balancer: map.yaml``: layers by their number in the model.
 
 Layers of the deployment that had no tokens in any window hold no experts that are used (the first layers of DeepSeek
-models are dense). None of the files can say that replicas share an expert's tokens unevenly.
+models are dense). None of the files can say that replicas share an expert's tokens unevenly; what is missing is said
+in a text beside them.
 """
 
 import json
+from collections.abc import Sequence
 
 import yaml
 
 from data.schemas.routing import ExpertDeployment
 
 Rows = list[list[int]]
+
+GUIDE = "README.txt"
+"""Name of the text that says what each file is and what is missing in it."""
+
+LOADED_BY = {
+    "sglang.json": "SGLang: --init-expert-location",
+    "vllm.json": "vLLM: expert_map_path in --eplb-config, in builds that read one",
+    "ascend.json": "vLLM Ascend: expert_map_path",
+    "tensorrt.yaml": "TensorRT-LLM: moe_config.load_balancer",
+}
+"""How each file ends, and what takes it."""
+
+SAME = 1e-9
+"""Shares that differ by less are even."""
+
+
+def engine_files(deployments: Sequence[ExpertDeployment]) -> dict[str, str]:
+    """Return every engine's map of each deployment by file name, and a guide to them; none without a deployment."""
+    texts: dict[str, str] = {}
+    guide = ["Expert maps of the planned state, as serving engines load them."]
+    for deployment in deployments:
+        stem = deployment.id.replace("/", "_")
+        maps = (sglang_map, vllm_map, vllm_ascend_map, tensorrt_yaml)
+        texts |= {f"{stem}.{end}": write(deployment) for end, write in zip(LOADED_BY, maps, strict=True)}
+        guide += ["", *(f"{stem}.{end}  {taken_by}" for end, taken_by in LOADED_BY.items())]
+        guide += [f"! {note}" for note in not_carried(deployment)] or ["nothing of the plan is missing in them"]
+    return texts | {GUIDE: "\n".join(guide) + "\n"} if texts else {}
 
 
 def sglang_map(deployment: ExpertDeployment) -> str:
@@ -91,14 +120,31 @@ def tensorrt_yaml(deployment: ExpertDeployment, *, layer_updates_per_iter: int =
 
 
 def not_carried(deployment: ExpertDeployment) -> tuple[str, ...]:
-    """Return what of ``deployment`` no engine's file can say, in plain words."""
-    notes = []
-    if any(len(set(row)) > 1 for row in deployment.shares):
-        notes.append(f"{deployment.id}: uneven shares of replicas are not in the engine's file; it splits evenly")
+    """Return what of ``deployment`` the engines' files cannot say, in plain words."""
+    name, notes = deployment.id, []
+    uneven = [layer for layer, row in enumerate(deployment.shares) if _uneven(deployment, layer, row)]
+    if uneven:
+        notes.append(
+            f"{name}: in the engines' maps uneven shares are missing, of layers {uneven}; engines split evenly"
+        )
+    used = {layer for layer, _ in _used(deployment)}
+    idle = [deployment.dense_layers + layer for layer in range(deployment.layers) if layer not in used]
+    if idle:
+        notes.append(f"{name}: in the maps for vLLM, vLLM Ascend and TensorRT-LLM layers {idle} are missing: no tokens")
     failed = [rank for rank, speed in enumerate(deployment.rank_speed) if speed == 0.0]
     if failed:
-        notes.append(f"{deployment.id}: the file has slots for failed ranks {failed}; start the engine without them")
+        notes.append(f"{name}: the engines' maps have slots for failed ranks {failed}; start the engine without them")
     return tuple(notes)
+
+
+def _uneven(deployment: ExpertDeployment, layer: int, shares: Sequence[float]) -> bool:
+    """Return whether the live slots of some expert take different shares, ``(slots,)``, of its tokens."""
+    speed = deployment.rank_speed or (1.0,) * deployment.ranks
+    taken: dict[int, list[float]] = {}
+    for slot, (expert, share) in enumerate(zip(deployment.placement[layer], shares, strict=True)):
+        if speed[slot // deployment.slots_per_rank] > 0.0:
+            taken.setdefault(expert, []).append(share)
+    return any(max(each) - min(each) > SAME for each in taken.values())
 
 
 def _used(deployment: ExpertDeployment) -> list[tuple[int, list[int]]]:

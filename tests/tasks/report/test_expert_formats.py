@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from data.readers.expert_formats import read_expert_map
 from data.schemas.routing import ExpertDeployment
-from tasks.report.expert_formats import not_carried, sglang_map, tensorrt_yaml, vllm_ascend_map, vllm_map
+from tasks.report.expert_formats import (
+    GUIDE,
+    engine_files,
+    not_carried,
+    sglang_map,
+    tensorrt_yaml,
+    vllm_ascend_map,
+    vllm_map,
+)
 
 SMALL = ExpertDeployment(
     "chat",
@@ -81,9 +89,39 @@ def test_what_is_written_is_read_back(tmp_path_factory, layers, ranks, room, nam
 
 def test_what_no_file_can_say_is_told():
     assert not_carried(SMALL) == ()
-    uneven = replace(SMALL, shares=((0.7, 1.0, 1.0, 1.0, 0.3, 0.0), (0.4, 1.0, 0.3, 1.0, 0.3, 1.0)))
-    assert "uneven" in not_carried(uneven)[0]
-    assert "[1]" in not_carried(replace(SMALL, rank_speed=(1.0, 0.0, 1.0)))[0]
+    even = replace(SMALL, shares=((0.5, 0.5, 1.0, 1.0, 0.5, 0.5), (1 / 3, 1.0, 1 / 3, 1.0, 1 / 3, 1.0)))
+    assert not_carried(even) == ()
+    uneven = replace(even, shares=(even.shares[0], (0.4, 1.0, 0.3, 1.0, 0.3, 1.0)))
+    assert not_carried(uneven) == (
+        "chat: in the engines' maps uneven shares are missing, of layers [1]; engines split evenly",
+    )
+    (failed,) = not_carried(replace(SMALL, rank_speed=(1.0, 0.0, 1.0)))
+    assert "failed ranks [1]" in failed
+    # what a failed rank is said to take does not make the live ones uneven
+    shares = ((0.5, 1.0, 0.0, 0.0, 0.5, 1.0), (0.5, 1.0, 0.0, 0.0, 0.5, 1.0))
+    rows = ((0, 1, 2, 3, 0, 1), (0, 2, 0, 1, 0, 3))
+    assert len(not_carried(replace(SMALL, placement=rows, shares=shares, rank_speed=(1.0, 0.0, 1.0)))) == 1
+
+
+def test_layers_that_some_engines_do_not_get_are_told():
+    quiet = replace(SMALL, dense_layers=3, loads=(((4.0, 3.0, 2.0, 1.0), (0.0,) * 4),))
+    (note,) = not_carried(quiet)
+    assert "layers [4]" in note
+    assert list(yaml.safe_load(tensorrt_yaml(quiet))["initial_global_assignments"]) == [3]
+
+
+def test_every_engine_gets_its_file_and_the_guide_names_them_all(tmp_path):
+    failed = replace(SMALL, id="moe/2", rank_speed=(1.0, 0.0, 1.0))
+    files = engine_files((SMALL, failed))
+    assert len(files) == 2 * len(WRITERS) + 1
+    guide = files.pop(GUIDE)
+    assert guide.count("nothing of the plan is missing") == 1
+    assert all(note in guide for note in not_carried(failed))
+    for name, text in files.items():
+        assert name in guide
+        (tmp_path / name).write_text(text)
+        assert read_expert_map(tmp_path / name).tolist() == [list(row) for row in SMALL.placement]
+    assert engine_files(()) == {}
 
 
 def test_negative_numbers_are_refused():
