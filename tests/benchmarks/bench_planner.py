@@ -2,8 +2,9 @@
 
 Days 1 to 5.7 of the Philly trace taught it and chose the best clock and the best pay-back rule for each price of a
 restart; it is measured on the days after. Every episode is another draw of 95 % of the jobs, size of cluster and start.
-The simulated cluster and its surrogate of achieved bandwidth are described in ``tasks/planner/world.py``. On a small
-cluster CP-SAT re-plans at each tick. The planner may be the default only if it beats the clock.
+The simulated cluster and its surrogate of achieved bandwidth are described in ``tasks/planner/world.py``; a further
+table counts the bandwidth of the same runs by flow-level rates on a fabric, which nobody was taught or tuned on. On a
+small cluster CP-SAT re-plans at each tick. The planner may be the default only if it beats the clock.
 
 Run: ``python -m tests.benchmarks.bench_planner [--episodes 8] [--weights FILE] [--output runs/bench-planner]``.
 """
@@ -26,6 +27,7 @@ from tasks.planner.train import DAY_S, DOMAINS, RESTARTS_H, TRAINING_DAYS, stret
 from tasks.planner.world import Jobs
 from tasks.yardsticks.gangs import RollingCpSat, play_cp_sat
 from tests.benchmarks.columns import Interval, interval
+from tests.benchmarks.planner.bandwidth import Watched, built
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOCK, LEARNED = "every k minutes, best k and budget", "learned"
@@ -33,6 +35,9 @@ SMALL_DOMAINS, SMALL_SHARE = 8, 0.13
 """Domains of the cluster on which CP-SAT plans, and the share of the trace's jobs that fill it."""
 
 HOURS = (0.5, 1.0, 2.0, 4.0)
+
+MIDDLE_H = 1.0
+"""Price of a restart at which bandwidth is counted by flow-level rates."""
 
 
 def main() -> None:
@@ -58,7 +63,10 @@ def main() -> None:
             "pays back, best hours": best_of(PAY_BACKS, training),
             LEARNED: learned,
         }
-        told[f"restart {price:g} h"] = compared(planners, held_out(jobs, options.episodes, DOMAINS, price, 0.95), price)
+        episodes = held_out(jobs, options.episodes, DOMAINS, price, 0.95)
+        told[f"restart {price:g} h"] = compared(planners, episodes, price)
+        if price == MIDDLE_H:
+            told["flow level"] = on_fabric(planners, episodes, price)
     told["small cluster"] = small(jobs, learned, options.episodes)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "planner.json").write_text(json.dumps(told, indent=1) + "\n")
@@ -122,6 +130,28 @@ def gain(one: list[float], other: list[float]) -> Interval:
     return interval([100.0 * (a / b - 1.0) for a, b in zip(one, other, strict=True)])
 
 
+def on_fabric(planners: dict[str, Planner], episodes: list[Episode], price: float) -> dict[str, object]:
+    """Print and return the GPUs at full NVLink speed that gangs are worth by flow-level rates, less what moves cost."""
+    net: dict[str, dict[str, list[float]]] = {"ring": defaultdict(list), "all-to-all": defaultdict(list)}
+    fabrics = {domains: built(domains) for domains in sorted({given.start.free.size for given in episodes})}
+    for given in episodes:
+        hours = (given.end_s - given.begin_s) / 3600.0
+        for name, planner in planners.items():
+            watched = Watched(planner, fabrics[given.start.free.size])
+            lost = play(given, watched).lost_h / hours
+            for traffic, values in watched.got.items():
+                net[traffic][name].append(float(np.mean(values)) - lost)
+    told: dict[str, object] = {}
+    for traffic, totals in net.items():
+        print(
+            f"\nflow-level rates, {traffic}, restart {price:g} h: GPUs at full NVLink speed, lost GPU-hours taken off"
+        )
+        for name, values in totals.items():
+            print(f"{name:36}{np.mean(values):15.1f}{gain(values, totals['never'])!s:>30} % over never")
+        told[traffic] = {**totals, "learned over clock, %": verdict(totals)}
+    return told
+
+
 def small(jobs: Jobs, learned: Planner, count: int) -> dict[str, object]:
     """Print the small cluster, with CP-SAT; its hours and the clock are chosen on training days."""
     price = 1.0
@@ -152,7 +182,9 @@ def plot(told: dict[str, object], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-    for place, (name, rows) in enumerate(told.items()):
+    shown = {name: rows for name, rows in told.items() if name != "flow level"}
+    shown |= {f"flow level, {name}": rows for name, rows in told["flow level"].items()}  # type: ignore[attr-defined]
+    for place, (name, rows) in enumerate(shown.items()):
         found = rows["learned over clock, %"]  # type: ignore[index]
         spread = [[found["mean"] - found["low"]], [found["high"] - found["mean"]]]
         axes.errorbar([found["mean"]], [place], xerr=spread, fmt="o", color="C0", capsize=4)
