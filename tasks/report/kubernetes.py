@@ -15,7 +15,7 @@ import yaml
 
 from data.schemas.job import Worker
 from data.schemas.plan import Action, Compress, Migrate, MoveReplicas, Place, Plan, Recap, Start
-from tasks.report.order import steps, taken_at
+from tasks.report.order import loads, split_anew, steps, taken_at
 from tasks.report.plain import one_line
 from tasks.report.script import about
 
@@ -28,7 +28,8 @@ _ADVICE = (
     "A Job's node affinity may change while it is suspended and has no start time. Older API servers refuse it for a",
     "Job that has run once: delete it and create it anew with the affinity below. Jobs resume from their checkpoints.",
     "Jobs that start later stay suspended. ConfigMaps tell start times, caps, expert maps and archives to whoever acts",
-    "on them; Kubernetes itself knows none of these.",
+    "on them; Kubernetes itself knows none of these. Experts are loaded step by step, so that each stays served; spare",
+    "means into a spare buffer while the slot serves on. Shares that are empty mean an even split.",
 )
 
 
@@ -98,8 +99,7 @@ def _maps(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[str, A
             case Start():
                 starts[_key(action.job)] = "" if action.after is None else _time(taken_s + round(action.after))
             case MoveReplicas():
-                held = {str(slot): expert for slot, expert in zip(action.slots, action.after, strict=False)}
-                experts.setdefault(action.deployment, {})[f"layer-{action.layer}.json"] = json.dumps(held)
+                experts.setdefault(action.deployment, {}).update(_layer(action))
             case Compress() if action.after is not None:
                 archive = {"path": action.after.path, "sha256": action.after.sha256, "bytes": action.after.size_bytes}
                 archives[_key(action.checkpoint)] = json.dumps(archive)
@@ -118,6 +118,22 @@ def _maps(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[str, A
         _config_map(f"experts-{_key(deployment)}", f"{way}-experts", "expert in each slot that changes", data)
         for deployment, data in experts.items()
     ]
+
+
+def _layer(action: MoveReplicas) -> dict[str, str]:
+    """Return what one layer holds in the end, the steps that lead there, and the shares if they change."""
+    held = {str(slot): expert for slot, expert in zip(action.slots, action.after, strict=True)}
+    data = {f"layer-{action.layer}.json": json.dumps(held)}
+    if action.order:
+        ordered = [
+            [{"slot": load.slot, "expert": load.expert, "spare": load.staged} for load in step]
+            for step in loads(action)
+        ]
+        data[f"layer-{action.layer}.steps.json"] = json.dumps(ordered)
+    shares = split_anew(action)
+    if shares is not None:
+        data[f"layer-{action.layer}.shares.json"] = json.dumps({str(slot): share for slot, share in shares})
+    return data
 
 
 def _job(action: Migrate | Place, step: str, *, suspend: bool, workers: Sequence[Worker]) -> dict[str, Any]:

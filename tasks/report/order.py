@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import groupby
 
 from data.errors import BadRecord
-from data.schemas.plan import Action, Migrate, Plan
+from data.schemas.plan import Action, Migrate, MoveReplicas, Plan, ReplicaLoad
 
 
 def steps(actions: Sequence[Action]) -> tuple[tuple[Action, ...], ...]:
@@ -15,6 +15,23 @@ def steps(actions: Sequence[Action]) -> tuple[tuple[Action, ...], ...]:
     the one before it has ended.
     """
     return tuple(tuple(step) for _, step in groupby(actions, key=_step))
+
+
+def loads(action: MoveReplicas) -> tuple[tuple[ReplicaLoad, ...], ...]:
+    """Return the loads of each step, in order; an action that names no order loads all at once."""
+    if not action.order:
+        changes = zip(action.slots, action.before, action.after, strict=True)
+        at_once = tuple(ReplicaLoad(0, slot, after) for slot, before, after in changes if before != after)
+        return (at_once,) if at_once else ()
+    ordered = sorted(action.order, key=lambda load: load.step)
+    return tuple(tuple(step) for _, step in groupby(ordered, key=lambda load: load.step))
+
+
+def split_anew(action: MoveReplicas) -> tuple[tuple[int, float], ...] | None:
+    """Return slots and their shares where tokens are split anew, empty where evenly; None where nothing changes."""
+    if action.after_shares == action.before_shares:
+        return None
+    return tuple(zip(action.slots, action.after_shares, strict=True)) if action.after_shares else ()
 
 
 def taken_at(plan: Plan) -> int:

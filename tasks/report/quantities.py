@@ -7,7 +7,7 @@ _LARGER = {
     "kWh": ("kWh", "MWh", "GWh"),
     "bytes": ("bytes", "kB", "MB", "GB", "TB", "PB"),
 }
-_COUNTED = frozenset({"GPUs", "domains", "racks", "replicas", "jobs"})
+_COUNTED = frozenset({"GPUs", "domains", "racks", "replicas", "jobs", "gangs", "experts"})
 
 
 def number(value: float) -> str:
@@ -33,7 +33,7 @@ def quantity(value: float, unit: str) -> str:
     if unit == "ratio":
         return f"{value:.3f}"
     if unit in _COUNTED:
-        return f"{number(round(value, 2))} {unit}"
+        return f"{number(round(value, 2))} {unit.removesuffix('s') if value == 1 else unit}"
     steps = _LARGER.get(unit, (unit,))
     step = 0
     while step + 1 < len(steps) and abs(value) >= 999.95:

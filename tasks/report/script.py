@@ -3,8 +3,9 @@
 import shlex
 from collections.abc import Sequence
 
-from data.schemas.plan import Plan
+from data.schemas.plan import MoveReplicas, Plan
 from tasks.report.changes import headline
+from tasks.report.order import loads, split_anew
 from tasks.report.plain import one_line
 
 ARGUMENTS = """\
@@ -82,6 +83,20 @@ def call(*words: str) -> str:
 def command(*words: str) -> str:
     """Return a command that is shown, and run only if the script was told to."""
     return f"step {call(*words)}"
+
+
+def expert_calls(action: MoveReplicas) -> list[str]:
+    """Return a call of ``set_experts`` for each step, so each expert stays served, then one of ``split_tokens``."""
+    where = (action.deployment, str(action.layer))
+    calls = [
+        call("set_experts", *where, *(f"{load.slot}={load.expert}{'/spare' * load.staged}" for load in step))
+        for step in loads(action)
+    ]
+    shares = split_anew(action)
+    if shares is not None:
+        said = [f"{slot}={share:.10g}" for slot, share in shares] or ["evenly"]
+        calls.append(call("split_tokens", *where, *said))
+    return calls
 
 
 def comment(text: str) -> str:

@@ -6,7 +6,7 @@ from data.schemas.job import Worker
 from data.schemas.plan import Action, Compress, Migrate, MoveReplicas, Place, Plan, Recap, Start
 from tasks.report.changes import told
 from tasks.report.order import steps, taken_at
-from tasks.report.script import ARCHIVE, command, comment, function, preamble
+from tasks.report.script import ARCHIVE, command, comment, expert_calls, function, preamble
 
 _HOOKS = """\
 # ---- Fill these in for your launcher. As they stand they only print. ----
@@ -17,12 +17,15 @@ take_back()     { echo "   $1 waits for GPUs again"; }
 start_at()      { echo "   let $1 start at $(date --date="@$2" 2>/dev/null || echo "$2")"; }  # Unix seconds
 unschedule()    { echo "   $1 has no planned start"; }
 set_cap()       { echo "   nvidia-smi -i GPUS -pl $2 on every node of $1"; }         # watts, or max
-set_experts()   { echo "   in layer $2 of $1 load ${*:3}"; }                         # SLOT=EXPERT ...
+set_experts()   { echo "   in layer $2 of $1 load ${*:3}, and wait"; }               # SLOT=EXPERT[/spare] ...
+split_tokens()  { echo "   in layer $2 of $1 split tokens ${*:3}"; }                 # SLOT=SHARE ..., or evenly
 # -------------------------------------------------------------------------
 """
 
 _ADVICE = (
     "Jobs of a batch all stop before any of them starts; a batch begins when the one before it has ended.",
+    "Experts are loaded call by call: each expert is served by another slot meanwhile. SLOT=EXPERT/spare loads into a",
+    "spare buffer of the slot's GPU while the slot serves on, and switches when all of the call are loaded.",
     "Fill in the functions below first: they say what to do, and do nothing.",
 )
 
@@ -59,29 +62,28 @@ def _lines(actions: Sequence[Action], taken_s: int) -> list[str]:
         else:
             lines += ["", comment(f"{first.kind} ({len(step)})")]
             for other in step:
-                lines += [comment(f"{told(other).target}: {other.reason}"), _line(other, taken_s)]
+                lines += [comment(f"{told(other).target}: {other.reason}"), *_one(other, taken_s)]
     return lines
 
 
-def _line(action: Action, taken_s: int) -> str:
+def _one(action: Action, taken_s: int) -> list[str]:
     match action:
         case Migrate() | Place():
             if action.after:
-                return command("give_gpus", action.job, *_places(action.after))
-            return command("take_back", action.job)
+                return [command("give_gpus", action.job, *_places(action.after))]
+            return [command("take_back", action.job)]
         case Recap():
-            return command("set_cap", action.job, "max" if action.after is None else f"{action.after:.10g}")
+            return [command("set_cap", action.job, "max" if action.after is None else f"{action.after:.10g}")]
         case Start():
             if action.after is None:
-                return command("unschedule", action.job)
-            return command("start_at", action.job, str(taken_s + round(action.after)))
+                return [command("unschedule", action.job)]
+            return [command("start_at", action.job, str(taken_s + round(action.after)))]
         case MoveReplicas():
-            pairs = (f"{slot}={expert}" for slot, expert in zip(action.slots, action.after, strict=False))
-            return command("set_experts", action.deployment, str(action.layer), *pairs)
+            return [f"step {each}" for each in expert_calls(action)]
         case Compress():
             if action.after is None:
-                return comment("the checkpoint itself never left its place; remove the archive by hand if unwanted")
-            return command("check_archive", action.after.sha256, action.after.path)
+                return [comment("the checkpoint itself never left its place; remove the archive by hand if unwanted")]
+            return [command("check_archive", action.after.sha256, action.after.path)]
 
 
 def _places(workers: Sequence[Worker]) -> list[str]:

@@ -6,7 +6,7 @@ from data.schemas.job import Worker
 from data.schemas.plan import Action, Compress, Migrate, MoveReplicas, Place, Plan, Recap, Start
 from tasks.report.changes import told
 from tasks.report.order import steps, taken_at
-from tasks.report.script import ARCHIVE, call, command, comment, function, preamble
+from tasks.report.script import ARCHIVE, call, command, comment, expert_calls, function, preamble
 
 _ADVICE = (
     "Needs a Slurm operator or administrator, and root for power caps. A job that moves is requeued: its script starts",
@@ -77,8 +77,12 @@ set_cap() {
   fi
 }
 
-# Slurm knows no experts: hand these to the serving engine (DEPLOYMENT LAYER SLOT=EXPERT ...).
-set_experts() { echo "   for the serving engine: $*"; }
+# Slurm knows no experts: hand these to the serving engine, call by call, so that each expert is served by another slot
+# meanwhile (DEPLOYMENT LAYER SLOT=EXPERT ...; with /spare through a spare buffer while the slot serves on).
+set_experts() { echo "   for the serving engine: load $*, and wait"; }
+
+# Likewise (DEPLOYMENT LAYER SLOT=SHARE ..., or evenly).
+split_tokens() { echo "   for the serving engine: split tokens $*"; }
 """
 
 
@@ -142,8 +146,7 @@ def _one(action: Action, taken_s: int, *, undo: bool) -> list[str]:
         case Start():
             return _start(action, taken_s, undo=undo)
         case MoveReplicas():
-            pairs = (f"{slot}={expert}" for slot, expert in zip(action.slots, action.after, strict=False))
-            return [call("set_experts", action.deployment, str(action.layer), *pairs)]
+            return expert_calls(action)
         case Compress():
             if action.after is None:
                 return [comment("the checkpoint itself never left its place; remove the archive by hand if unwanted")]

@@ -10,7 +10,7 @@ import yaml
 
 from data.errors import BadRecord
 from data.schemas.job import Worker
-from data.schemas.plan import Migrate, Place, Recap, Start
+from data.schemas.plan import Migrate, MoveReplicas, Place, Recap, ReplicaLoad, Start
 from tasks.report.kubernetes import STEP, as_kubernetes
 from tasks.report.shell import as_shell
 from tasks.report.slurm import as_slurm
@@ -130,6 +130,21 @@ def test_slurm_commands_carry_out_each_kind_of_action(case):
         "set_cap blue max",
         "take_back waiting",
     ]
+
+
+def test_experts_are_loaded_in_the_steps_of_the_plan_and_then_their_tokens_split(cluster, make_plan):
+    order = (ReplicaLoad(0, 3, 1), ReplicaLoad(1, 0, 2, staged=True), ReplicaLoad(1, 1, 3))
+    slots, before, after = (0, 1, 3), (1, 2, 3), (2, 3, 1)
+    move = MoveReplicas("chat", 0, slots, before, after, "why", 1.0, order, (), (0.25, 1.0, 0.75))
+    plan = replace(make_plan(cluster, ()), actions=(move,), inverse=())
+    expected = ["set_experts chat 0 3=1", "set_experts chat 0 0=2/spare 1=3", "split_tokens chat 0 0=0.25 1=1 3=0.75"]
+    for render in SCRIPTS:
+        assert calls(render(plan), "apply") == expected
+    data = next(document for document in yaml.safe_load_all(as_kubernetes(plan)) if document)["data"]
+    assert [len(step) for step in json.loads(data["layer-0.steps.json"])] == [1, 2]
+    assert json.loads(data["layer-0.shares.json"]) == {"0": 0.25, "1": 1.0, "3": 0.75}
+    evenly = replace(move, order=(), before=(2, 3, 1), before_shares=move.after_shares, after_shares=())
+    assert calls(as_shell(replace(plan, actions=(evenly,))), "apply") == ["split_tokens chat 0 evenly"]
 
 
 def test_a_job_kept_out_of_the_horizon_is_held_and_released_again(cluster, make_plan):
