@@ -1,7 +1,6 @@
-"""Which classical colouring is quick and good? First fit, DSATUR, and Misra-Gries where only ports are shared.
+"""Which classical colouring is quick and good? First fit and DSATUR.
 
-All return proper colourings with as many colours as they happen to need; first fit never needs more than the largest
-degree plus one, Misra-Gries never more than that of the graph of GPUs.
+Both return proper colourings with as many colours as they happen to need, never more than the largest degree plus one.
 """
 
 import numpy as np
@@ -90,71 +89,3 @@ def _dsatur(first: Ints, neighbour: Ints, weight: npt.NDArray[np.float64]) -> In
                 saturation[v] += 1
         colour[best] = given
     return colour
-
-
-def misra_gries(source: Ints, target: Ints) -> Ints:
-    """Return an edge colouring of a simple graph with at most its largest degree plus one colours, ``(edges,)``.
-
-    This is the half-duplex case with nothing shared but ports. Vizing's bound by fans and alternating paths (Misra and
-    Gries 1992, doi 10.1016/0020-0190(92)90041-S).
-
-    Args:
-        source: one end of each edge, ``(edges,)``, numbered from 0.
-        target: the other, ``(edges,)``, of the same numbering.
-
-    Raises:
-        ValueError: an edge is a loop, or two edges join the same ends.
-    """
-    ends = np.sort(np.stack([source, target], axis=1), axis=1)
-    if np.any(source == target) or len(np.unique(ends, axis=0)) < len(ends):
-        raise ValueError("source, target: expected a simple graph, got a loop or two edges between the same ends")
-    vertices = int(ends.max()) + 1 if ends.size else 0
-    degree = int(np.bincount(ends.ravel()).max()) if ends.size else 0
-    at: list[dict[int, int]] = [{} for _ in range(vertices)]  # at[vertex][colour] is the neighbour over it
-    of: dict[tuple[int, int], int] = {}
-
-    def free(vertex: int) -> int:
-        return next(colour for colour in range(degree + 1) if colour not in at[vertex])
-
-    def give(one: int, other: int, colour: int) -> None:
-        of[one, other] = of[other, one] = colour
-        at[one][colour], at[other][colour] = other, one
-
-    def take(one: int, other: int) -> int:
-        colour = of.pop((one, other))
-        del of[other, one], at[one][colour], at[other][colour]
-        return colour
-
-    for u, v in zip(source.tolist(), target.tolist(), strict=True):
-        fan = _fan(u, v, at)
-        c, d = free(u), free(fan[-1])
-        path, here, colour = [], u, d
-        while colour in at[here]:
-            following = at[here][colour]
-            path.append((here, following))
-            here, colour = following, c if colour == d else d
-        freed = [(one, other, take(one, other)) for one, other in path]
-        for one, other, old in freed:
-            give(one, other, c if old == d else d)
-        # the fan may have been broken by the flip: keep the part at whose end d is free
-        last = next(i for i in range(len(fan)) if d not in at[fan[i]] and _is_fan(fan[: i + 1], u, at, of))
-        moved = [take(u, fan[i + 1]) for i in range(last)]
-        for i in range(last):
-            give(u, fan[i], moved[i])
-        give(u, fan[last], d)
-    return np.array([of[u, v] for u, v in zip(source.tolist(), target.tolist(), strict=True)], np.int64)
-
-
-def _fan(u: int, v: int, at: list[dict[int, int]]) -> list[int]:
-    """Return a maximal fan of ``u`` from ``v`` on: each next edge has a colour that is free at the last end."""
-    fan, inside = [v], {v}
-    while True:
-        following = next((w for c, w in sorted(at[u].items()) if w not in inside and c not in at[fan[-1]]), None)
-        if following is None:
-            return fan
-        fan.append(following)
-        inside.add(following)
-
-
-def _is_fan(fan: list[int], u: int, at: list[dict[int, int]], of: dict[tuple[int, int], int]) -> bool:
-    return all(of[u, fan[i + 1]] not in at[fan[i]] for i in range(len(fan) - 1))

@@ -2,13 +2,12 @@
 
 import networkx as nx
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.schemas.transfers import Transfer
 from tasks.communication.conflict_graph import Conflicts, conflicts_of
-from tasks.communication.dsatur import dsatur, first_fit, misra_gries
+from tasks.communication.dsatur import dsatur, first_fit
 
 ENDS = st.lists(
     st.tuples(st.integers(0, 7), st.integers(0, 7)).filter(lambda pair: pair[0] != pair[1]), min_size=1, max_size=40
@@ -42,24 +41,6 @@ def test_dsatur_is_exact_on_bipartite_conflicts(rng: np.random.Generator) -> Non
         first.append(len(neighbour))
     conflicts = Conflicts(np.array(first), np.array(neighbour), ())
     assert dsatur(conflicts).max() == 1
-
-
-@settings(max_examples=60)
-@given(st.sets(st.tuples(st.integers(0, 8), st.integers(0, 8)).filter(lambda pair: pair[0] < pair[1]), max_size=36))
-def test_misra_gries_keeps_vizings_bound(edges: set[tuple[int, int]]) -> None:
-    pairs = sorted(edges, key=lambda pair: (pair[0] * 7 + pair[1] * 5) % 11)
-    source = np.array([u for u, _ in pairs], np.int64)
-    target = np.array([v for _, v in pairs], np.int64)
-    colour = misra_gries(source, target)
-    seen = {(end, c) for ends in (source, target) for end, c in zip(ends.tolist(), colour.tolist(), strict=True)}
-    assert len(seen) == 2 * len(pairs)
-    if pairs:
-        assert colour.max() <= np.bincount(np.concatenate([source, target])).max()
-
-
-def test_misra_gries_refuses_what_is_not_simple() -> None:
-    with pytest.raises(ValueError, match="simple graph"):
-        misra_gries(np.array([0, 1]), np.array([1, 0]))
 
 
 def test_half_duplex_ports_conflict_where_full_ones_do_not() -> None:
