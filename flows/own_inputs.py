@@ -65,6 +65,13 @@ def tokens(
             ("mean_way", "mean way, of the longest"),
         ):
             typer.echo(f"  {text:36}{routed['before'][name]:8.3f} -> {routed['after'][name]:.3f}")
+        for row in routed["solvers"]:
+            chosen = ", chosen" if row["chosen"] else ""
+            typer.echo(f"  cost of {routed['window_tokens']:,} tokens, {row['method']:24}{row['cost']:12.6g}{chosen}")
+        for each in routed["fallbacks"]:
+            typer.echo(f"  {each['wanted']} failed, {each['used']} stood in: {each['reason']}")
+        for record in routed["set_aside"]:
+            typer.secho(f"  set aside: {record}", fg="red", err=True)
         typer.echo(f"queues  {path}")
 
 

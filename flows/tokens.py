@@ -68,12 +68,13 @@ def route_tokens(params: TokenParams) -> str:
         seed=params.seed,
         expired=watch.expired,
     )
-    write_routing(params.output, tokens, graph, routed, left_out=reading.left_out)
+    set_aside = [str(record) for record in reading.set_aside]
+    write_routing(params.output, tokens, graph, routed, left_out=reading.left_out, set_aside=set_aside)
     lines = [
         f"{len(tokens):,} tokens on {len(graph.experts):,} experts: {settings.start}, {settings.why}.",
         f"Fullest expert {routed.before.fullest:.3f} -> {routed.after.fullest:.3f} x its share, "
         f"work that changes domain {routed.before.crossing_share:.1%} -> {routed.after.crossing_share:.1%}.",
-        *(f"Set aside: {record}" for record in reading.set_aside),
+        *(f"Set aside: {record}" for record in set_aside),
         *(
             f"{fallback.stage}: {fallback.wanted} -> {fallback.used}: {fallback.reason}"
             for fallback in routed.fallbacks

@@ -1,7 +1,7 @@
 """How is a stream of tokens routed? A classical router for all of them, then windows of the fullest experts' tokens."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -123,11 +123,29 @@ def adjacency(tokens: Tokens, graph: ExpertGraph, expert_of: Integers) -> dict[s
     return {expert: queue.tolist() for expert, queue in zip(graph.experts, queues, strict=True)}
 
 
-def write_routing(path: Path, tokens: Tokens, graph: ExpertGraph, routed: RoutedTokens, *, left_out: int) -> None:
-    """Write the queues of the experts and the account of how they came about, as JSON, whole or not at all."""
+def write_routing(
+    path: Path,
+    tokens: Tokens,
+    graph: ExpertGraph,
+    routed: RoutedTokens,
+    *,
+    left_out: int,
+    set_aside: Sequence[str] = (),
+) -> None:
+    """Write the queues of the experts and the account of how they came about, as JSON, whole or not at all.
+
+    Args:
+        path: of the file.
+        tokens: the stream.
+        graph: the experts.
+        routed: who goes where.
+        left_out: tokens of the file that could not be used.
+        set_aside: what was wrong with the first of them.
+    """
     told = {
         "tokens": len(tokens),
         "left_out": left_out,
+        "set_aside": list(set_aside),
         "settings": asdict(routed.settings),
         "before": asdict(routed.before),
         "after": asdict(routed.after),

@@ -36,10 +36,11 @@ def test_recordings_give_maps_that_engines_load(tmp_path: Path) -> None:
 
 
 def test_tokens_get_queues(tmp_path: Path) -> None:
-    stream = written(tmp_path, "t.csv", "token_id\na\nb\nc\n")
+    stream = written(tmp_path, "t.csv", "token_id,complexity\na,1\nb,1\nc,1\nd,-1\n")
     graph = written(tmp_path, "g.json", {"num_experts": 2})
     told = run("tokens", stream, graph, "--method", "hash", "--output", tmp_path / "q.json")
-    assert "3 tokens, 0 left out" in told
+    assert "3 tokens, 1 left out" in told
+    assert "set aside: t.csv: line 5.complexity: expected a number above 0" in told
     queues = json.loads((tmp_path / "q.json").read_text())["experts"].values()
     assert sorted(token for queue in queues for token in queue) == ["a", "b", "c"]
 
