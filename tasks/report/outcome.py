@@ -36,6 +36,7 @@ LABELS = {
     "power.energy_usd": "cost of energy",
     "power.carbon_kg": "carbon dioxide",
     "power.missed_deadlines": "deadlines missed",
+    "power.jobs_energy_kwh": "energy of all jobs until they end",
     "checkpoint.bytes": "checkpoint bytes",
 }
 _ROUTING = {
@@ -196,9 +197,10 @@ def _window_sentences(start: float, rows: Sequence[SolverRow]) -> list[str]:
 
 
 def _bound_sentence(bound: Bound, cost: float | None) -> str:
-    if bound.gap is None:
+    met = cost is not None and not _less(bound.value, cost)
+    if bound.gap is None and not met:
         return f"No useful lower bound is known ({one_line(bound.method)} gives {number(bound.value)})."
-    if bound.gap <= _EQUAL:
+    if met or (bound.gap is not None and bound.gap <= _EQUAL):
         return f"The plan meets the proven lower bound {number(bound.value)}: nothing better exists."
     if cost:
         left = percent(cost - bound.value, cost)

@@ -117,6 +117,11 @@ def test_an_improvement_names_its_size_and_its_windows(case):
     assert told.endswith("The plan meets the proven lower bound 7.9: nothing better exists.")
 
 
+def test_a_bound_of_nought_is_met_by_a_cost_of_nought(case):
+    told = sentences(row("incumbent", 0.0, chosen=True), bound=Bound("placement", 0.0, None, "x"), plan=case.plan)
+    assert told.endswith("The plan meets the proven lower bound 0: nothing better exists.")
+
+
 def test_nothing_found_is_said(case):
     told = sentences(
         row("incumbent", 10.0, chosen=True),
@@ -129,6 +134,18 @@ def test_nothing_found_is_said(case):
         "The classical search found nothing better than what is in force. QAOA answered no window. "
         "The plan keeps what is in force. No useful lower bound is known (relaxation gives 0)."
     )
+
+
+def test_what_was_kept_from_the_last_plan_is_said(case):
+    kept = (row("incumbent", 10.0), row("last plan", 8.0, chosen=True), row("classical search", 7.99))
+    assert sentences(*kept, plan=case.plan) == (
+        "What still fits of the last plan lowers the cost by 20.0 %. The classical search lowered the cost by 0.1 %. "
+        "The plan keeps to the last plan: nothing was found that is better by more than the stability asked for."
+    )
+    near = (row("incumbent", 10.0), row("last plan", 8.0), row("classical search", 7.0))
+    told = sentences(*near, row("drawn to the last plan", 7.01, chosen=True), plan=case.plan)
+    assert "as much kept from the last plan as the stability asked for allows" in told
+    assert "no window" not in told
 
 
 @pytest.mark.parametrize(
