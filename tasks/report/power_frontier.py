@@ -59,6 +59,22 @@ def frontier_chart(choices: tuple[Choice, ...], in_force: Choice, plan: Choice |
     return markup(picture(WIDTH, HEIGHT, said, *parts))
 
 
+def frontier_lines(choices: tuple[Choice, ...], in_force: Choice) -> tuple[str, ...]:
+    """Return one line for each choice: its energy and hours, and by how much they are less or more than in force."""
+    return tuple(
+        f"{quantity(each.energy_kwh, 'kWh')} ({_change(each.energy_kwh, in_force.energy_kwh)}): "
+        f"jobs have ended after {quantity(each.completion_h, 'h')} "
+        f"({_change(each.completion_h, in_force.completion_h)})"
+        for each in choices
+    )
+
+
+def _change(value: float, before: float) -> str:
+    if not before:
+        return "none in force"
+    return f"{100 * (value / before - 1):+.1f} %"
+
+
 @dataclass(frozen=True, slots=True)
 class _Axis:
     """From values to a coordinate."""

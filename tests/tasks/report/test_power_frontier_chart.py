@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tasks.report.power_frontier import HEIGHT, WIDTH, Choice, frontier_chart
+from tasks.report.power_frontier import HEIGHT, WIDTH, Choice, frontier_chart, frontier_lines
 
 CHOICES = (Choice(18.6, 4.0), Choice(20.0, 3.0), Choice(24.9, 2.1))
 
@@ -28,6 +28,12 @@ def test_a_single_plan_and_odd_sizes_are_drawn(value: float) -> None:
     text = frontier_chart((Choice(value, value),), Choice(value, value))
     assert not re.search(r"nan|inf\b", text)
     assert all(0 <= float(y) <= HEIGHT for y in re.findall(r'cy="([^"]+)"', text))
+
+
+def test_each_choice_is_told_beside_what_is_in_force() -> None:
+    lines = frontier_lines(CHOICES[1:], Choice(25.0, 2.4))
+    assert lines[0] == ("20 kWh (-20.0 %): jobs have ended after 3 h (+25.0 %)")
+    assert "none in force" in frontier_lines(CHOICES, Choice(0.0, 0.0))[0]
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
