@@ -160,16 +160,32 @@ def _holdings(
 def _cycles(jobs: tuple[Job, ...]) -> Iterator[Contradiction]:
     position = {job.id: index for index, job in enumerate(jobs)}
     graph = {job.id: [other for other in job.depends_on if other in position] for job in jobs if job.depends_on}
-    while True:
-        try:
-            TopologicalSorter(graph).prepare()
-        except CycleError as error:
-            cycle: list[str] = error.args[1]
+    if _cycle(graph) is None:
+        return
+    # each group of jobs that wait for one another by itself, or many small cycles would cost the square of their number
+    for group in sorted(_knots(graph), key=lambda knot: min(position[job] for job in knot)):
+        inner = {job: [other for other in graph[job] if other in group] for job in sorted(group)}
+        while (cycle := _cycle(inner)) is not None:
             last = max(cycle, key=lambda job: position[job])
             yield Contradiction("jobs", position[last], "depends_on", "no cycle", " -> ".join(cycle))
-            del graph[last]
-        else:
-            return
+            del inner[last]
+
+
+def _cycle(graph: dict[str, list[str]]) -> list[str] | None:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle: list[str] = error.args[1]
+        return cycle
+    return None
+
+
+def _knots(graph: dict[str, list[str]]) -> list[set[str]]:
+    """Return the strongly connected parts in which there is a cycle."""
+    import networkx as nx
+
+    parts = nx.strongly_connected_components(nx.DiGraph(graph))
+    return [set(part) for part in parts if len(part) > 1 or any(job in graph.get(job, ()) for job in part)]
 
 
 def _deployments(snapshot: Snapshot) -> Iterator[Contradiction]:

@@ -24,10 +24,15 @@ class BadRecord(Exception):
     """
 
     def __init__(self, path: str, expected: str, found: object) -> None:
-        self.path = path
+        self.path = _printable(path)
         self.expected = expected
-        self.found = found if isinstance(found, str) else repr(found)
+        self.found = _printable(found if isinstance(found, str) else repr(found))
         super().__init__(f"{path}: expected {expected}, found {self.found}")
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` as UTF-8 can hold it: JSON may escape half a character, which no report could be written with."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class BadSource(Exception):

@@ -104,6 +104,8 @@ def _changed_map(deployment: ExpertDeployment, action: MoveReplicas, where: str)
         raise PlanRefused(f"{where} of {deployment.id}: layer {action.layer} or one of its slots does not exist")
     if not len(action.slots) == len(action.before) == len(action.after):
         raise PlanRefused(f"{where} of {deployment.id}: slots, before and after differ in length")
+    if len(set(action.slots)) < len(action.slots):
+        raise PlanRefused(f"{where} of {deployment.id}: expected each slot once, found {action.slots}")
     held = list(deployment.placement[action.layer])
     now = tuple(held[slot] for slot in action.slots)
     _must_match(now, action.before, f"{where} of {deployment.id}: layer {action.layer}")

@@ -21,6 +21,7 @@ from data.schemas.job import Job
 
 _EPOCH = datetime.fromtimestamp(0, UTC).isoformat()
 _GPUS_PER_NODE = 8
+MOST_GPUS = 1_000_000
 _DEFAULTS = {"gpus": 1.0, "duration_s": 3600.0, "priority": 1.0}
 _SHARED = ("gpus", "duration_s", "priority", "deadline_s")
 _PROFILE = "power_w of a GPU, or energy_kwh of the job; duration_s, gpus, priority and deadline_s where known"
@@ -42,7 +43,7 @@ def read_job_graph(path: Path, profile: Path | None = None, *, limits: Limits | 
     """
     dump = read_dump(path)
     set_aside: list[BadRecord] = []
-    waits_for = _dependencies(dump, set_aside)
+    waits_for, named = _dependencies(dump, set_aside)
     profiles = {} if profile is None else _profiles(read_dump(profile), set(waits_for), set_aside)
     jobs: list[Job] = []
     for name, others in waits_for.items():
@@ -52,6 +53,9 @@ def read_job_graph(path: Path, profile: Path | None = None, *, limits: Limits | 
             set_aside.append(error)
     if not jobs:
         raise BadSource(dump.name, set_aside or [BadRecord(f"{dump.name}: jobs", "at least one job", "none")])
+    total = sum(job.gpus for job in jobs)
+    if total > MOST_GPUS:
+        raise BadSource(dump.name, [*set_aside, BadRecord(f"{dump.name}: jobs", f"at most {MOST_GPUS} GPUs", total)])
     nodes = dgx_nodes(sum(math.ceil(job.gpus / _GPUS_PER_NODE) for job in jobs))
     notes = [
         f"{dump.name} names no machines: {len(nodes)} nodes of {_GPUS_PER_NODE} H100 are assumed, room for every job",
@@ -64,10 +68,11 @@ def read_job_graph(path: Path, profile: Path | None = None, *, limits: Limits | 
         dump.stem if is_id(dump.stem) else "jobs", _EPOCH, nodes, tuple(jobs), limits=limits or Limits()
     )
     paths = {f"job:{job.id}": f"{dump.name}: jobs.{job.id}" for job in jobs}
-    return settle(snapshot, paths, set_aside, notes, dump.name)
+    return settle(snapshot, paths, set_aside, notes, dump.name, without=named - {job.id for job in jobs})
 
 
-def _dependencies(dump: Dump, set_aside: list[BadRecord]) -> dict[str, tuple[str, ...]]:
+def _dependencies(dump: Dump, set_aside: list[BadRecord]) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+    """Return the usable jobs with those that they wait for, and the names of all that the file lists."""
     document = dump.json()
     listed = document.get("jobs") if isinstance(document, dict) else None
     if not isinstance(listed, dict):
@@ -83,7 +88,7 @@ def _dependencies(dump: Dump, set_aside: list[BadRecord]) -> dict[str, tuple[str
     for other in [other for others in found.values() for other in others]:
         if other not in listed:
             found.setdefault(other, ())
-    return found
+    return found, {*listed, *found}
 
 
 def _profiles(dump: Dump, known: set[str], set_aside: list[BadRecord]) -> dict[str, dict[str, float]]:
@@ -133,7 +138,7 @@ def _number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and number >= 0.0 else None
 
@@ -141,8 +146,8 @@ def _number(value: object) -> float | None:
 def _job(name: str, others: tuple[str, ...], figures: Mapping[str, float], source: str) -> Job:
     known = {**_DEFAULTS, **figures}
     gpus, seconds = known["gpus"], known["duration_s"]
-    if gpus != int(gpus) or gpus < 1:
-        raise BadRecord(f"{source}: {name}.gpus", "a whole number of at least 1", gpus)
+    if gpus != int(gpus) or not 1 <= gpus <= MOST_GPUS:
+        raise BadRecord(f"{source}: {name}.gpus", f"a whole number from 1 to {MOST_GPUS}", gpus)
     whole = int(gpus)
     each = _GPUS_PER_NODE if whole % _GPUS_PER_NODE == 0 else 1 if whole > _GPUS_PER_NODE else whole
     power_w = known.get("power_w")

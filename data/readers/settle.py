@@ -1,11 +1,12 @@
 """Which records must go so that the rest of a snapshot agrees with itself?"""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
@@ -21,12 +22,18 @@ Record = TypeVar("Record", Node, Job)
 
 
 def settle(
-    snapshot: Snapshot, paths: Mapping[str, str], set_aside: Sequence[BadRecord], notes: Sequence[str], source: str
+    snapshot: Snapshot,
+    paths: Mapping[str, str],
+    set_aside: Sequence[BadRecord],
+    notes: Sequence[str],
+    source: str,
+    without: Collection[str] = (),
 ) -> Reading:
     """Return the largest part of ``snapshot`` that holds no contradiction, found by setting aside one record at a time.
 
-    Dependencies on jobs that are not in the snapshot are dropped: such a job is over, or will never be seen.
-    GPUs of a running job that goes are marked unavailable, since somebody still holds them.
+    Dependencies on jobs that the source does not have are dropped: such a job is over, or will never be seen. A pending
+    job that waits for one that was set aside goes with it, since nobody can tell when it may start. GPUs of a running
+    job that goes are marked unavailable, since somebody still holds them.
 
     Args:
         snapshot: what was read, with placements that the jobs claim.
@@ -34,6 +41,7 @@ def settle(
         set_aside: records that were lost before.
         notes: what was assumed before.
         source: file, URL or command, for messages.
+        without: ids of jobs that the source has, and that were lost before.
 
     Raises:
         ValueError: the name of the cluster or the time is malformed.
@@ -44,8 +52,14 @@ def settle(
     nodes = _valid(snapshot.nodes, _NODE, "node", paths, gone)
     lost: list[Job] = []
     jobs = _valid(snapshot.jobs, _JOB, "job", paths, gone, lost)
+    unusable = {*without, *(job.id for job in lost)} - {job.id for job in jobs}
     dropped = 0
     while True:
+        jobs, stuck = _startable(jobs, unusable)
+        for job, other in stuck:
+            place = f"{paths.get(f'job:{job.id}', f'job:{job.id}')}.depends_on"
+            gone.append(BadRecord(place, "jobs that can be used", f"{other}, which was set aside"))
+        lost += [job for job, _ in stuck]
         known = {job.id for job in jobs}
         dropped += sum(other not in known for job in jobs for other in job.depends_on)
         jobs = [_without_unknown(job, known) for job in jobs]
@@ -64,7 +78,9 @@ def settle(
         gone += [*wrong["nodes"].values(), *wrong["jobs"].values()]
         nodes = [node for index, node in enumerate(nodes) if index not in wrong["nodes"]]
         lost += [jobs[index] for index in wrong["jobs"]]
+        unusable |= {jobs[index].id for index in wrong["jobs"]}
         jobs = [job for index, job in enumerate(jobs) if index not in wrong["jobs"]]
+        unusable -= {job.id for job in jobs}  # of two with the same id the first stays
     if not current.nodes:
         raise BadSource(source, [*gone, BadRecord(source, "at least one node with GPUs", "none")])
     told = list(notes)
@@ -85,6 +101,11 @@ def _valid(
     for record in records:
         try:
             checked = adapter.validate_json(adapter.dump_json(record))
+        except PydanticSerializationError as error:
+            key = f"{kind}:{record.id}"
+            gone.append(BadRecord(paths.get(key, key), "text that UTF-8 can hold", str(error)))
+            if lost is not None:
+                lost.append(record)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             key = f"{kind}:{record.id}"
@@ -95,6 +116,23 @@ def _valid(
         else:
             kept.append(checked)
     return kept
+
+
+def _startable(jobs: list[Job], unusable: set[str]) -> tuple[list[Job], list[tuple[Job, str]]]:
+    """Return the jobs that wait for none of ``unusable``, and the others with what they wait for; these are added."""
+    waiting: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        for other in job.depends_on if job.state == "pending" else ():
+            waiting[other].append(job)
+    stuck: dict[str, tuple[Job, str]] = {}
+    follow = sorted(unusable & waiting.keys())
+    for other in follow:  # grows while it is walked
+        for job in waiting.get(other, ()):
+            if job.id not in stuck:
+                stuck[job.id] = job, other
+                follow.append(job.id)
+    unusable |= stuck.keys()
+    return [job for job in jobs if job.id not in stuck], list(stuck.values())
 
 
 def _without_unknown(job: Job, known: set[str]) -> Job:

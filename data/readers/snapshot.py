@@ -40,9 +40,7 @@ def read_snapshot(path: Path) -> Reading:
         BadSource: it is not JSON, its head or limits are wrong, or no node is left; carries every problem.
     """
     raw = _load(path)
-    kept: dict[str, list[int]] = {
-        name: list(range(len(raw[name]))) for name in COLLECTIONS if isinstance(raw.get(name), list)
-    }
+    kept: Kept = {name: list(range(len(raw[name]))) for name in COLLECTIONS if isinstance(raw.get(name), list)}
     set_aside: list[BadRecord] = []
     while True:
         current = {**raw, **{name: [raw[name][i] for i in indexes] for name, indexes in kept.items()}}
@@ -58,9 +56,7 @@ def read_snapshot(path: Path) -> Reading:
         set_aside += [record for records in wrong.values() for record in records]
         if any(index is None for _, index in wrong):
             raise BadSource(str(path), set_aside)
-        for name, index in wrong:
-            if index in kept[name]:
-                kept[name].remove(index)
+        kept = {name: [i for i in indexes if (name, i) not in wrong] for name, indexes in kept.items()}
     if not snapshot.nodes:
         nothing = BadRecord(f"{path.name}: nodes", "at least one usable node", "none")
         raise BadSource(str(path), [*set_aside, nothing])
@@ -70,6 +66,9 @@ def read_snapshot(path: Path) -> Reading:
 Wrong = dict[tuple[str, int | None], list[BadRecord]]
 """Problems by (collection, index in the file); the index is None where no single record is to blame."""
 
+Kept = dict[str, list[int]]
+"""Indexes in the file of the records that are still there, by collection."""
+
 
 def _load(path: Path) -> dict[str, Any]:
     raw = parse_written_json(read_bounded(path, MAX_BYTES), str(path))
@@ -78,7 +77,7 @@ def _load(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _wrong_fields(source: str, error: ValidationError, kept: dict[str, list[int]]) -> Wrong:
+def _wrong_fields(source: str, error: ValidationError, kept: Kept) -> Wrong:
     wrong: Wrong = defaultdict(list)
     for problem in error.errors(include_url=False):
         place = problem["loc"]
@@ -91,7 +90,7 @@ def _wrong_fields(source: str, error: ValidationError, kept: dict[str, list[int]
     return wrong
 
 
-def _contradictions(source: str, snapshot: Snapshot, kept: dict[str, list[int]]) -> Wrong:
+def _contradictions(source: str, snapshot: Snapshot, kept: Kept) -> Wrong:
     wrong: Wrong = defaultdict(list)
     for contradiction in cross_check(snapshot):
         if contradiction.collection == "limits":
@@ -123,7 +122,7 @@ def _found(problem: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _block_set_aside(snapshot: Snapshot, raw: dict[str, Any], kept: dict[str, list[int]]) -> Snapshot:
+def _block_set_aside(snapshot: Snapshot, raw: dict[str, Any], kept: Kept) -> Snapshot:
     """Mark the GPUs of jobs that were set aside as unavailable, unless a job that was kept holds them."""
     if len(kept.get("jobs", ())) == len(raw.get("jobs", ())):
         return snapshot

@@ -1,7 +1,6 @@
 """Which tokens came, and which experts are there? Streams as JSON lists, CSV or DataFrames; graphs as NetworkX JSON."""
 
 import io
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from data.readers.dump import Dump, is_id, read_dump, shown
 from data.schemas.tokens import NOWHERE, ExpertGraph, Floats, Integers, Tokens
 
 _ORIGINS = ("source", "device", "origin")
+_FLOAT_END = 10**308
 MOST_TOLD = 20
 """Bad rows that are named; the others are counted."""
 
@@ -180,7 +180,7 @@ def _distance(ways: list[tuple[int, int, float]], place_domain: Integers, column
 
 
 def _positive(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _FLOAT_END:
         return None
     return float(value)
 
@@ -195,16 +195,24 @@ def _csv(dump: Dump) -> pd.DataFrame:
 def _row(entry: object) -> dict[str, object]:
     """Return a token of a JSON list as a row; fields of its metadata count where it has none itself."""
     if not isinstance(entry, dict):
-        return {"token_id": entry if isinstance(entry, str | int) and not isinstance(entry, bool) else None}
+        return {"token_id": _name(entry)}
     inner = entry.get("metadata")
     row = {**(inner if isinstance(inner, dict) else {}), **entry}
-    token = row.get("token_id", row.get("id"))
-    usable = isinstance(token, str | int) and not isinstance(token, bool)
     return {
-        "token_id": token if usable else None,
-        "complexity": row.get("complexity"),
-        **{name: row[name] for name in _ORIGINS if name in row},
+        "token_id": _name(row.get("token_id", row.get("id"))),
+        "complexity": _held(row.get("complexity")),
+        **{name: _name(row[name]) for name in _ORIGINS if row.get(name) is not None},
     }
+
+
+def _name(value: object) -> str | None:
+    """Return an id as text: a column of numbers with a gap would become one of floats, and 7 would be called 7.0."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _held(value: object) -> object:
+    """Return ``value``, or as text a whole number that no column of floats can hold."""
+    return str(value) if isinstance(value, int) and abs(value) >= _FLOAT_END else value
 
 
 def _origins(frame: pd.DataFrame, graph: ExpertGraph) -> tuple[Integers, np.ndarray]:

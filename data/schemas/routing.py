@@ -65,8 +65,8 @@ class ExpertDeployment:
 
     @property
     def experts(self) -> int:
-        """Logical experts per layer."""
-        return len(self.loads[0][0])
+        """Logical experts per layer; 0 where the loads hold no layer, which the cross-check reports."""
+        return len(self.loads[0][0]) if self.loads[0] else 0
 
     @property
     def slots(self) -> int:

@@ -75,3 +75,26 @@ def test_another_shape_is_refused(tmp_path: Path, content: str):
 def test_a_missing_file_is_unavailable(tmp_path: Path):
     with pytest.raises(SourceUnavailable, match=r"none\.json"):
         read_job_graph(tmp_path / "none.json")
+
+
+def test_who_waits_for_a_job_that_was_set_aside_goes_with_it_and_says_for_whom(tmp_path: Path) -> None:
+    graph, profile = tmp_path / "g.json", tmp_path / "p.json"
+    graph.write_text(json.dumps({"jobs": {"A": [], "B": ["A"], "C": ["B"], "D": []}}))
+    profile.write_text(json.dumps({"A": {"power_w": 300, "gpus": 1.5}}))
+    reading = read_job_graph(graph, profile)
+    assert [job.id for job in reading.snapshot.jobs] == ["D"]
+    assert [(record.path.rpartition(": ")[2], record.found) for record in reading.set_aside] == [
+        ("A.gpus", "1.5"),
+        ("jobs.B.depends_on", "A, which was set aside"),
+        ("jobs.C.depends_on", "B, which was set aside"),
+    ]
+
+
+@pytest.mark.parametrize("gpus", ["10" + "0" * 400, "1e9", "0", "-1"])
+def test_an_absurd_number_of_gpus_is_refused_before_machines_are_made_for_it(tmp_path: Path, gpus: str) -> None:
+    graph, profile = tmp_path / "g.json", tmp_path / "p.json"
+    graph.write_text(json.dumps({"jobs": {"A": [], "D": []}}))
+    profile.write_text(f'{{"A": {{"gpus": {gpus}}}}}')
+    reading = read_job_graph(graph, profile)
+    assert [job.id for job in reading.snapshot.jobs if job.id == "D" or job.gpus > 1_000_000] == ["D"]
+    assert any(record.path.endswith("A.gpus") for record in reading.set_aside)

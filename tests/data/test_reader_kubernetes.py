@@ -12,7 +12,7 @@ from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
 from data.errors import BadSource, SourceUnavailable
 from data.readers.kubernetes.cluster import read_kubernetes_files, read_kubernetes_live
-from data.readers.kubernetes.groups import group_of, is_movable
+from data.readers.kubernetes.groups import blocking, group_of, is_movable
 from data.readers.kubernetes.objects import natural
 
 FIXTURES = Path(__file__).parent / "fixtures" / "kubernetes"
@@ -180,9 +180,9 @@ def test_a_budget_chooses_pods_by_expressions_too(rule, movable):
         "status": {"disruptionsAllowed": 0},
     }
     pod = {"metadata": {"namespace": "n", "labels": {"app": "db"}, "ownerReferences": [{"kind": "StatefulSet"}]}}
-    assert is_movable(pod, [budget]) is movable
+    assert is_movable(pod, blocking([budget])) is movable
     budget["status"]["disruptionsAllowed"] = 1
-    assert is_movable(pod, [budget])
+    assert is_movable(pod, blocking([budget]))
 
 
 def test_names_are_sorted_as_people_count():

@@ -332,3 +332,36 @@ def test_errors_within_the_answer_count(commands):
     command(commands, "sinfo", f"cat {OLD}/sinfo.json")
     with pytest.raises(SourceUnavailable, match="slurm down"):
         read_slurm_live(timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("submit_time", 1e18),
+        ("start_time", 1_700_000_000_000),
+        ("array_job_id", 10**400),
+        ("tasks", {"set": True, "infinite": False, "number": 1e30}),
+        ("tres_per_node", "gres/gpu:h100:99999999999"),
+        ("tres_per_job", "gres/gpu:" + "9" * 5000),
+        ("cpus", "9" * 5000),
+    ],
+)
+def test_an_absurd_number_sets_aside_the_job_that_holds_it(tmp_path, field, value):
+    squeue, nodes_told = (json.loads((NEW / name).read_text()) for name in ("squeue.json", "nodes.json"))
+    index = next(i for i, job in enumerate(squeue["jobs"]) if "PENDING" in job["job_state"])
+    squeue["jobs"][index][field] = value
+    found = read_slurm_files(*write(tmp_path, squeue, nodes_told), None, taken_at=None)
+    places = [record.path for record in found.set_aside if f"jobs[{index}]" in record.path]
+    assert len(places) == 1
+
+
+def test_an_absurd_number_of_gpus_sets_aside_the_node_and_an_absurd_time_of_the_files_is_not_taken(tmp_path):
+    squeue, sinfo = json.loads((NEW / "squeue.json").read_text()), json.loads((NEW / "nodes.json").read_text())
+    sinfo["last_update"] = squeue["last_update"] = 1e300
+    (first, *others) = [node["name"] for node in sinfo["nodes"] if "gpu" in node["gres"]]
+    next(node for node in sinfo["nodes"] if node["name"] == first)["gres"] = "gpu:h100:99999999999"
+    found = read_slurm_files(*write(tmp_path, squeue, sinfo), None, taken_at=None)
+    assert first not in [node.id for node in found.snapshot.nodes]
+    assert any(record.path.endswith(".gres") and record.expected.startswith("at most") for record in found.set_aside)
+    assert any("latest timestamp" in note for note in found.notes)
+    assert others

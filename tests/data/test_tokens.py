@@ -107,3 +107,13 @@ def test_everything_wrong_with_a_graph_is_named(tmp_path: Path):
         read_expert_graph(written(tmp_path, "g.json", {"nodes": nodes, "edges": edges}))
     for part in ("nodes[1].id", "nodes[2].capacity", "edges[0]", "edges[1].bandwidth"):
         assert part in str(error.value)
+
+
+def test_a_bad_token_does_not_change_what_the_others_are_called(tmp_path: Path) -> None:
+    graph = expert_graph([{"id": "1"}, {"id": "2"}], [])
+    good, bad = {"token_id": 7, "source": 1}, {"token_id": 3, "complexity": 10**400}
+    tokens = [good, {"token_id": None}, {"token_id": 2**53 + 1}, bad]
+    read = read_tokens(written(tmp_path, "t.json", tokens), graph)
+    assert read.tokens.ids.tolist() == ["7", str(2**53 + 1)]
+    assert read.tokens.origin.tolist() == [0, -1]
+    assert [record.path for record in read.set_aside] == ["t.json: token 1.token_id", "t.json: token 3.complexity"]

@@ -1,6 +1,7 @@
 """Which pods belong together, and which of them may be moved?"""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.readers.kubernetes.objects import listing, mapping, part, text
@@ -47,7 +48,16 @@ def group_of(pod: dict[str, Any]) -> str:
     return next((labels[key] for key in _OWNERS if labels.get(key)), "")
 
 
-def is_movable(pod: dict[str, Any], budgets: Sequence[dict[str, Any]]) -> bool:
+def blocking(budgets: Sequence[dict[str, Any]]) -> Mapping[str, Sequence[dict[str, Any]]]:
+    """Return the PodDisruptionBudgets that allow no disruption now, by namespace."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for budget in budgets:
+        if text(budget, "status", "disruptionsAllowed") == "0":
+            found[text(budget, "metadata", "namespace")].append(budget)
+    return found
+
+
+def is_movable(pod: dict[str, Any], blocks: Mapping[str, Sequence[dict[str, Any]]]) -> bool:
     """Tell whether the pod may be stopped and started elsewhere.
 
     It may not where an annotation forbids it (ours, the cluster autoscaler's, Karpenter's), where nothing would
@@ -56,7 +66,7 @@ def is_movable(pod: dict[str, Any], budgets: Sequence[dict[str, Any]]) -> bool:
 
     Args:
         pod: the pod.
-        budgets: PodDisruptionBudgets of the cluster.
+        blocks: see :func:`blocking`.
     """
     notes = mapping(pod, "metadata", "annotations")
     forbidden = (
@@ -68,14 +78,11 @@ def is_movable(pod: dict[str, Any], budgets: Sequence[dict[str, Any]]) -> bool:
     pinned = "kubernetes.io/hostname" in mapping(pod, "spec", "nodeSelector")
     if forbidden or pinned or not owners or owners & {"DaemonSet", "Node"}:
         return False
-    return not any(_blocks(budget, pod) for budget in budgets)
+    return not any(_covers(budget, pod) for budget in blocks.get(text(pod, "metadata", "namespace"), ()))
 
 
-def _blocks(budget: dict[str, Any], pod: dict[str, Any]) -> bool:
-    if text(budget, "metadata", "namespace") != text(pod, "metadata", "namespace"):
-        return False
-    if text(budget, "status", "disruptionsAllowed") != "0":
-        return False
+def _covers(budget: dict[str, Any], pod: dict[str, Any]) -> bool:
+    """Tell whether the budget's selector matches the pod's labels."""
     labels = mapping(pod, "metadata", "labels")
     wanted = mapping(budget, "spec", "selector", "matchLabels")
     if any(labels.get(key) != value for key, value in wanted.items()):
@@ -84,7 +91,8 @@ def _blocks(budget: dict[str, Any], pod: dict[str, Any]) -> bool:
 
 
 def _matches(rule: dict[str, Any], labels: dict[str, str]) -> bool:
-    key, values = text(rule, "key"), part(rule, "values") or []
+    key, listed = text(rule, "key"), part(rule, "values")
+    values = listed if isinstance(listed, list) else []
     match text(rule, "operator"):
         case "In":
             return labels.get(key) in values

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from data.errors import BadRecord
 from data.readers.gpu_models import find_gpu_model, is_gpu_slice
-from data.readers.kubernetes.objects import GPU_RESOURCES, gpu_quantity, listing, mapping, part, text
+from data.readers.kubernetes.objects import GPU_RESOURCES, MOST_GPUS, gpu_quantity, listing, mapping, part, text
 from data.schemas.cluster import Node
 
 NO_RACK = "unknown"
@@ -94,6 +94,8 @@ def _node(item: dict[str, Any], path: str, tolerated: frozenset[str], notes: Cou
     count = max(capacity, allocatable)
     if count == 0:
         return None
+    if count > MOST_GPUS:
+        raise BadRecord(f"{path}.status", f"at most {MOST_GPUS} GPUs", count)
     product = next((labels[label] for label in MODEL_LABELS[:2] if label in labels), "")
     if is_gpu_slice(product) or product.endswith("-SHARED") or labels.get("nvidia.com/gpu.replicas", "1") != "1":
         raise BadRecord(f"{path}.metadata.labels", "whole GPUs (no MIG, no time slicing)", product or "gpu.replicas")

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from data.errors import BadRecord
 
 GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
+MOST_GPUS = 1_024
+"""Of one node, and so of one pod."""
+
+_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 def items(raw: dict[str, Any], source: str) -> Iterator[tuple[str, dict[str, Any]] | BadRecord]:
@@ -46,17 +50,22 @@ def mapping(value: Any, *keys: str) -> dict[str, str]:
 
 def gpu_quantity(quantities: dict[str, str]) -> int:
     """Return the GPUs in a resource list; devices are whole numbers, and Kubernetes refuses anything else."""
-    return sum(int(quantities[name]) for name in GPU_RESOURCES if quantities.get(name, "").isdecimal())
+    # twelve digits: one of absurd length stays absurd, and is refused where counts are judged
+    return sum(int(quantities[name][:12]) for name in GPU_RESOURCES if quantities.get(name, "").isdecimal())
 
 
 def seconds(stamp: str) -> float:
-    """Return a timestamp of the API as Unix seconds; 0 where there is none."""
+    """Return a timestamp of the API as Unix seconds, in UTC where it states no zone; 0 where there is none.
+
+    Go writes the year 1 where a time was never set.
+    """
     try:
-        return datetime.fromisoformat(stamp).timestamp() if stamp else 0.0
-    except ValueError:
+        found = datetime.fromisoformat(stamp) if stamp else _NEVER
+        return max((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp(), 0.0)
+    except (ValueError, OverflowError):
         return 0.0
 
 
 def natural(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts ``worker-10`` behind ``worker-9``."""
-    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name)]
+    return [(int(piece[:18]), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name)]

@@ -2,14 +2,14 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from data.readers.gpu_models import gpu_model_name
 from data.readers.holdings import Holdings
-from data.readers.kubernetes.groups import group_of, is_movable
-from data.readers.kubernetes.objects import gpu_quantity, listing, mapping, natural, seconds, text
+from data.readers.kubernetes.groups import blocking, group_of, is_movable
+from data.readers.kubernetes.objects import MOST_GPUS, gpu_quantity, listing, mapping, natural, seconds, text
 from data.schemas.cluster import Node
 from data.schemas.job import Job, Worker
 
@@ -64,6 +64,7 @@ def read_jobs(
         unlimited_s: remaining seconds of a pod without a deadline.
     """
     notes: Counter[str] = Counter()
+    blocks = blocking(budgets)
     holdings = Holdings({node.id: node.gpus for node in nodes})
     usable = {node.id: frozenset(range(node.gpus)) - frozenset(node.unavailable_gpus) for node in nodes}
     parts: dict[tuple[str, str, int], list[_Pod]] = defaultdict(list)
@@ -75,7 +76,7 @@ def read_jobs(
         if not gpus:
             notes["pods without GPUs were left out"] += 1
             continue
-        pod = _pod(path, item, gpus, budgets, taken_s, unlimited_s, notes)
+        pod = _pod(path, item, gpus, blocks, taken_s, unlimited_s, notes)
         if text(item, "metadata", "deletionTimestamp"):
             leaving.append(pod)
         else:
@@ -118,7 +119,7 @@ def _job(
     size = pods[0].gpus
     placement = tuple(
         # too many or an unknown node: named all the same, so that the cross-check sets the job aside
-        Worker(pod.node, holdings.take_first(pod.node, size, usable.get(pod.node, frozenset())) or tuple(range(size)))
+        Worker(pod.node, holdings.take_first(pod.node, size, usable.get(pod.node, frozenset())) or _named(size))
         for pod in pods
         if running
     )
@@ -144,7 +145,7 @@ def _pod(
     path: str,
     item: dict[str, Any],
     gpus: int,
-    budgets: Sequence[dict[str, Any]],
+    blocks: Mapping[str, Sequence[dict[str, Any]]],
     taken_s: float,
     unlimited_s: float,
     notes: Counter[str],
@@ -168,11 +169,15 @@ def _pod(
         gpus=gpus,
         node=text(item, "spec", "nodeName"),
         gpu_model=gpu_model_name(product) if product else None,
-        priority=int(priority) if re.fullmatch(r"-?\d+", priority) else 0,
-        movable=is_movable(item, budgets),
+        priority=int(priority) if re.fullmatch(r"-?\d{1,18}", priority) else 0,
+        movable=is_movable(item, blocks),
         waiting_s=max((started or taken_s) - created, 0.0) if created else 0.0,
         remaining_s=remaining,
     )
+
+
+def _named(size: int) -> tuple[int, ...]:
+    return tuple(range(min(size, MOST_GPUS + 1)))
 
 
 def _gpus(pod: dict[str, Any]) -> int:

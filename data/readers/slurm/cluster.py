@@ -15,7 +15,7 @@ from data.readers.reading import Reading
 from data.readers.settle import settle
 from data.readers.slurm.jobs import read_jobs
 from data.readers.slurm.nodes import Assumptions, read_nodes
-from data.readers.slurm.rows import JobRow, NodeRow, number, read_job_rows, read_node_rows
+from data.readers.slurm.rows import LATEST_S, JobRow, NodeRow, number, read_job_rows, read_node_rows
 from data.readers.slurm.topology import SlurmTopology, parse_topology
 from data.schemas.cluster import Limits, Snapshot
 
@@ -169,12 +169,20 @@ def _time_of(
     squeue: dict[str, Any], sinfo: dict[str, Any], nodes: list[NodeRow], jobs: list[JobRow], notes: list[str]
 ) -> str:
     """Return when the state was taken: the update that the controller states, else the latest time in the records."""
-    stated = [number(raw.get("last_update")) or 0.0 for raw in (squeue, sinfo)]
-    latest = max(stated)
+    latest = max(_stated_s(raw) for raw in (squeue, sinfo))
     if not latest:
         latest = max([*(row.seen_s for row in nodes), *(row.seen_s for row in jobs)], default=0.0)
         notes.append("the files state no time: the latest timestamp in them was taken")
     return datetime.fromtimestamp(latest, UTC).replace(microsecond=0).isoformat()
+
+
+def _stated_s(raw: dict[str, Any]) -> float:
+    """Return the time of the controller's update in Unix seconds; 0 where it is not stated, or is none."""
+    try:
+        stated = number(raw.get("last_update")) or 0.0
+    except ValueError:
+        return 0.0
+    return stated if 0.0 < stated <= LATEST_S else 0.0
 
 
 def _cluster_of(squeue: dict[str, Any], jobs: list[JobRow]) -> str:

@@ -31,17 +31,22 @@ def parse_gpus(text: str) -> tuple[Gres, ...]:
         extra = match["extra"] or ""
         counted = re.match(r"CNT:(\d+)", extra)
         indexes = _indexes(extra.removeprefix("IDX:")) if extra.startswith("IDX:") else None
-        default = int(counted[1]) if counted else 1
-        entries.append(Gres(match["type"] or "", default if match["count"] is None else int(match["count"]), indexes))
+        default = _count(counted[1]) if counted else 1
+        entries.append(Gres(match["type"] or "", _count(match["count"]) if match["count"] else default, indexes))
     plain = sum(entry.count for entry in entries if not entry.type)
     typed = tuple(entry for entry in entries if entry.type)
     return typed if typed and plain <= sum(entry.count for entry in typed) else tuple(entries)
 
 
+def _count(digits: str) -> int:
+    """Return a count; one of absurd length stays absurd, and is refused where counts are judged."""
+    return int(digits[:12])
+
+
 def _indexes(text: str) -> tuple[int, ...] | None:
     found: list[int] = []
     for part in text.split(","):
-        match = re.match(r"^(\d+)(?:-(\d+))?$", part)
+        match = re.match(r"^(\d{1,6})(?:-(\d{1,6}))?$", part)
         if match is None or int(match[2] or match[1]) - int(match[1]) > 1024:
             return None
         found += range(int(match[1]), int(match[2] or match[1]) + 1)

@@ -11,7 +11,7 @@ from data.readers.gpu_models import find_gpu_model, gpu_model_name
 from data.readers.holdings import Holdings
 from data.readers.slurm.dependencies import parse_dependency, resolve
 from data.readers.slurm.gres import parse_gpus
-from data.readers.slurm.nodes import Assumptions, SlurmNodes
+from data.readers.slurm.nodes import MOST_GPUS, Assumptions, SlurmNodes
 from data.readers.slurm.rows import JobRow
 from data.schemas.cluster import Node
 from data.schemas.job import Job, Worker
@@ -150,7 +150,7 @@ class _Jobs:
         used = parse_gpus(self.node_rows[node].gres_used) if node in self.node_rows else ()
         preferred = frozenset(gpu for entry in used for gpu in entry.indexes or ())
         # too many or an unknown node: named as Slurm tells it, so that the cross-check sets the job aside
-        return self.holdings.take_first(node, count, preferred) or tuple(range(count))
+        return self.holdings.take_first(node, count, preferred) or tuple(range(min(count, MOST_GPUS + 1)))
 
     def _counts(self, row: JobRow) -> list[int]:
         """Return the GPUs that the job holds on each of its nodes, from the counts that Slurm gives."""
@@ -299,7 +299,7 @@ def _array_tasks(text: str) -> list[int]:
     """Return the task numbers of e.g. ``0-8:2,11%4``; Slurm cuts long lists, and what is cut off is left out."""
     tasks: list[int] = []
     for part in text.partition("%")[0].strip("[]").split(","):
-        match = re.match(r"^(\d+)(?:-(\d+)(?::(\d+))?)?$", part.strip())
+        match = re.match(r"^(\d{1,9})(?:-(\d{1,9})(?::(\d{1,9}))?)?$", part.strip())
         if match:
             last = min(int(match[2] or match[1]), int(match[1]) + MAX_ARRAY_TASKS * int(match[3] or 1))
             tasks += range(int(match[1]), last + 1, max(int(match[3] or 1), 1))

@@ -13,6 +13,7 @@ from data.readers.slurm.topology import SlurmTopology
 from data.schemas.cluster import Node
 
 NO_RACK = "unknown"
+MOST_GPUS = 1_024
 
 _DOWN = {
     "DOWN", "ERROR", "UNKNOWN", "FUTURE", "NOT_RESPONDING", "NO_RESPOND", "POWERED_DOWN", "POWER_DOWN",
@@ -111,6 +112,8 @@ def _declared(row: NodeRow, assume: Assumptions) -> _Gpus | None:
     count = sum(entry.count for entry in entries)
     if not count:
         return None
+    if count > MOST_GPUS:
+        raise BadRecord(f"{row.path}.gres", f"at most {MOST_GPUS} GPUs on a node", row.gres or row.tres)
     types = Counter[str]()
     for entry in entries:
         types[entry.type] += entry.count

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.errors import BadRecord
+from data.readers.slurm.gres import parse_gpus
 from data.readers.slurm.hostlist import expand_hostlist
+
+MOST = 1e12
+"""No count and no time in seconds since 1970 is larger; what is was written in another unit, or damaged."""
+
+MOST_GPUS = 1_000_000
+LATEST_S = 1e11
+"""Later than this is no time in Unix seconds, but perhaps one in milliseconds."""
+
+_PLAUSIBLE = f"numbers up to {MOST:g}, and times in Unix seconds"
 
 _NOT_SET, _INFINITE = 4294967294, 4294967295
 
@@ -79,16 +89,24 @@ class JobRow:
 
 
 def number(value: Any) -> float | None:
-    """Return a number of either dialect; None where it is not set, ``math.inf`` where it is infinite."""
+    """Return a number of either dialect; None where it is not set, ``math.inf`` where it is infinite.
+
+    Raises:
+        ValueError: it is beyond ``MOST``.
+    """
     if isinstance(value, dict):
         if value.get("infinite") is True:
             return math.inf
         return number(value.get("number")) if value.get("set", True) is True else None
     if isinstance(value, str) and value.isdecimal():
-        value = int(value)
+        value = int(value[:20])
     if isinstance(value, bool) or not isinstance(value, int | float) or value == _NOT_SET:
         return None
-    return math.inf if value == _INFINITE else value
+    if value in (_INFINITE, math.inf):
+        return math.inf
+    if not -MOST <= value <= MOST:
+        raise ValueError(f"{_shown(value)}, beyond {MOST:g}")
+    return float(value)
 
 
 def read_node_rows(raw: dict[str, Any], source: str) -> Iterator[NodeRow | BadRecord]:
@@ -100,7 +118,12 @@ def read_node_rows(raw: dict[str, Any], source: str) -> Iterator[NodeRow | BadRe
             yield BadRecord(f"{path}.name", "the node's name", _shown(entry))
             continue
         states = _words(entry.get("state")) | _words(entry.get("state_flags"))
-        seen = max(_time(entry, key) for key in ("last_busy", "slurmd_start_time", "reason_changed_at"))
+        try:
+            seen = max(_time(entry, key) for key in ("last_busy", "slurmd_start_time", "reason_changed_at"))
+            cpus = int(_finite(entry, "cpus"))
+        except ValueError as error:
+            yield BadRecord(path, _PLAUSIBLE, str(error))
+            continue
         row = NodeRow(
             path=path,
             name=entry["name"],
@@ -110,7 +133,7 @@ def read_node_rows(raw: dict[str, Any], source: str) -> Iterator[NodeRow | BadRe
             tres=_text(entry.get("tres")),
             features=_names(entry.get("active_features")) or _names(entry.get("features")),
             partitions=_names(entry.get("partitions")),
-            cpus=int(_finite(entry.get("cpus"))),
+            cpus=cpus,
             seen_s=seen,
         )
         rows.setdefault(row.name, row)
@@ -137,9 +160,10 @@ def _group(entry: Any, path: str) -> Iterator[NodeRow]:
     }
     try:
         names = [name for text in _list(parts["nodes"].get("nodes")) for name in expand_hostlist(str(text))]
+        cpus, total = int(_finite(parts["cpus"], "maximum")), _finite(parts["nodes"], "total")
     except ValueError as error:
-        raise BadRecord(f"{path}.nodes.nodes", "hostlists", str(error)) from error
-    if not names and _finite(parts["nodes"].get("total")) > 0:
+        raise BadRecord(f"{path}.nodes", f"hostlists, and {_PLAUSIBLE}", str(error)) from error
+    if not names and total > 0:
         raise BadRecord(f"{path}.nodes.nodes", "the nodes' names", _shown(parts["nodes"]))
     for name in names:
         yield NodeRow(
@@ -151,7 +175,7 @@ def _group(entry: Any, path: str) -> Iterator[NodeRow]:
             tres="",
             features=_names(parts["features"].get("active")) or _names(parts["features"].get("total")),
             partitions=_names(parts["partition"].get("name")),
-            cpus=int(_finite(parts["cpus"].get("maximum"))),
+            cpus=cpus,
             seen_s=0.0,
         )
 
@@ -161,9 +185,22 @@ def read_job_rows(raw: dict[str, Any], source: str) -> Iterator[JobRow | BadReco
     for index, entry in enumerate(_list(raw.get("jobs"))):
         path = f"{source}: jobs[{index}]"
         try:
-            yield _job(entry, path)
+            row = _job(entry, path)
         except BadRecord as problem:
             yield problem
+        except ValueError as error:
+            yield BadRecord(path, _PLAUSIBLE, str(error))
+        else:
+            yield _too_many_gpus(row) or row
+
+
+def _too_many_gpus(row: JobRow) -> BadRecord | None:
+    """Return what is wrong with a job that holds or wants more GPUs than there are anywhere."""
+    for text in (*row.detail, row.per_node, row.per_task, row.per_socket, row.per_job, row.total_asked, row.total_held):
+        gpus = sum(entry.count for entry in parse_gpus(text))
+        if gpus > MOST_GPUS or gpus * row.tasks > MOST_GPUS * 1_000:
+            return BadRecord(f"{row.path}.tres", f"at most {MOST_GPUS} GPUs", f"{_shown(text)} with {row.tasks} tasks")
+    return None
 
 
 def _job(entry: Any, path: str) -> JobRow:
@@ -182,15 +219,15 @@ def _job(entry: Any, path: str) -> JobRow:
     limit = number(entry.get("time_limit"))
     start_s, submit_s = _time(entry, "start_time"), _time(entry, "submit_time")
     array_task = number(entry.get("array_task_id"))
-    array = int(_finite(entry.get("array_job_id")))
+    array = int(_finite(entry, "array_job_id"))
     return JobRow(
         path=path,
         number=int(job_id),
         array=array,
         array_task=int(array_task) if array and array_task is not None and not math.isinf(array_task) else None,
         array_tasks=_text(entry.get("array_task_string")),
-        array_limit=int(_finite(entry.get("array_max_tasks"))),
-        gang=int(_finite(entry.get("het_job_id"))),
+        array_limit=int(_finite(entry, "array_max_tasks")),
+        gang=int(_finite(entry, "het_job_id")),
         name=_text(entry.get("name")),
         user=_text(entry.get("user_name")),
         partition=_text(entry.get("partition")),
@@ -198,20 +235,20 @@ def _job(entry: Any, path: str) -> JobRow:
         states=states,
         reason=_text(entry.get("state_reason")),
         nodes=nodes,
-        node_count=max(int(_finite(entry.get("node_count"))), len(nodes), 1),
-        tasks=max(int(_finite(entry.get("tasks"))), 1),
-        cpus=int(_finite(entry.get("cpus"))),
+        node_count=max(int(_finite(entry, "node_count")), len(nodes), 1),
+        tasks=max(int(_finite(entry, "tasks")), 1),
+        cpus=int(_finite(entry, "cpus")),
         detail=tuple(_text(text) for text in _list(entry.get("gres_detail"))),
         per_node=_text(entry.get("tres_per_node")) or _text(entry.get("gres")),
         per_task=_text(entry.get("tres_per_task")),
         per_socket=_text(entry.get("tres_per_socket")),
         per_job=_text(entry.get("tres_per_job")),
-        sockets=max(int(_finite(entry.get("sockets_per_node"))), 1),
+        sockets=max(int(_finite(entry, "sockets_per_node")), 1),
         total_asked=_text(entry.get("tres_req_str")),
         total_held=_text(entry.get("tres_alloc_str")),
         constraint=_text(entry.get("features")),
         dependency=_text(entry.get("dependency")),
-        priority=_finite(entry.get("priority")),
+        priority=_finite(entry, "priority"),
         exclusive="NONE" in _words(entry.get("shared")) or "TRUE" in _words(entry.get("exclusive")),
         requeue=entry.get("requeue") is not False,
         pinned=bool(_text(entry.get("required_nodes")) or _text(entry.get("resv_name"))),
@@ -249,13 +286,19 @@ def _words(value: Any) -> frozenset[str]:
     return frozenset(str(item).strip().rstrip("*~#!%$@^-").upper() for item in items if str(item).strip())
 
 
-def _finite(value: Any) -> float:
-    found = number(value)
+def _finite(entry: dict[str, Any], key: str) -> float:
+    try:
+        found = number(entry.get(key))
+    except ValueError as error:
+        raise ValueError(f"{key} = {error}") from None
     return 0.0 if found is None or math.isinf(found) else found
 
 
 def _time(entry: dict[str, Any], key: str) -> float:
-    return max(_finite(entry.get(key)), 0.0)
+    seconds = max(_finite(entry, key), 0.0)
+    if seconds > LATEST_S:
+        raise ValueError(f"{key} = {seconds:.0f}")
+    return seconds
 
 
 def _shown(value: Any) -> str:

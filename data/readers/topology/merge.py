@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
+from pydantic import ValidationError
+
 from data.digest import SNAPSHOT
 from data.errors import BadRecord, BadSource
 from data.readers.gpu_models import find_gpu_model
@@ -75,7 +77,8 @@ def snapshot_of(
         gpus_per_node: used where the dump does not say; else the model's usual number.
 
     Raises:
-        ValueError: nobody says how many GPUs a node has, or an argument does not fit the schema.
+        BadSource: a node or a link does not fit the schema, e.g. more GPUs on a node than there are on any.
+        ValueError: nobody says how many GPUs a node has, or ``taken_at`` or ``cluster`` is malformed.
     """
     model = find_gpu_model(gpu_model)
     notes = [f"{topology.source}: {note}" for note in topology.notes]
@@ -103,7 +106,17 @@ def snapshot_of(
     nodes, split = _split_by_rack(nodes)
     notes += [f"{topology.source}: {note}" for note in split]
     snapshot = Snapshot(cluster=cluster, taken_at=taken_at, nodes=tuple(nodes), links=topology.links)
-    checked = SNAPSHOT.validate_json(SNAPSHOT.dump_json(snapshot))  # raises ValidationError, a ValueError
+    try:
+        checked = SNAPSHOT.validate_json(SNAPSHOT.dump_json(snapshot))
+    except ValidationError as error:
+        wrong = [
+            BadRecord(f"{topology.source}: {'.'.join(map(str, each['loc']))}", each["msg"], each["input"])
+            for each in error.errors(include_url=False)
+            if each["loc"][0] in ("nodes", "links")
+        ]
+        if not wrong:
+            raise
+        raise BadSource(topology.source, [*topology.set_aside, *wrong]) from error
     return Reading(checked, topology.set_aside, tuple(notes))
 
 
