@@ -6,7 +6,8 @@ probabilities, which is differentiable since the losses of all choices are known
 1957; Cesa-Bianchi and Lugosi 2006, doi 10.1017/CBO9780511546921) and the best fixed choice are its yardsticks.
 
 It ships off: on replays it never saw it chose as the best fixed choice did, boosting and QAOA, and gained nothing on it
-(following the leader lost 0.17 points of error and 0.09 % of cost). Nothing calls it but ``bench_forecasters``.
+(following the leader lost 0.17 points of error and 0.09 % of cost). Nothing calls it but ``bench_forecasters``, so
+there is no file format for it either.
 """
 
 from collections.abc import Sequence
@@ -74,7 +75,6 @@ class MetaController:
     kind: Literal["lstm"] = "lstm"
 
     def __post_init__(self) -> None:
-        # also what keeps a forged model file from asking for all memory
         if not (1 <= self.hidden <= 256 and 1 <= self.epochs <= 10_000):
             raise ValueError(f"expected hidden of 1 to 256 and epochs of 1 to 10000, got {self}")
 
@@ -213,15 +213,6 @@ def best_fixed(logs: Sequence[Log]) -> Ints:
         [np.concatenate([log.losses[n] for log in logs]).mean(axis=0).argmin() for n in range(len(logs[0].losses))],
         dtype=np.int64,
     )
-
-
-def parameter_shapes(options: MetaController, inputs: int, choices: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each parameter of a network with these options."""
-    import torch
-
-    with torch.device("meta"):
-        network = _network(inputs, options.hidden, choices)
-    return {name: tuple(values.shape) for name, values in network.state_dict().items()}
 
 
 def _network(inputs: int, hidden: int, choices: tuple[int, ...]) -> "torch.nn.Module":
