@@ -2,24 +2,27 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from data.digest import PLAN, SNAPSHOT
+from data.schemas.transfers import ROUND_SCHEDULE
 
-Name = Literal["snapshot", "plan"]
-NAMES: tuple[Name, ...] = ("snapshot", "plan")
+Name = Literal["snapshot", "plan", "rounds"]
+NAMES: tuple[Name, ...] = ("snapshot", "plan", "rounds")
 FOLDER = Path(__file__).resolve().parent / "schemas"
 
 
 def schema_text(name: Name) -> str:
-    """Return the JSON schema of a snapshot or a plan, as it stands in ``data/schemas/<name>.json``."""
-    adapter = SNAPSHOT if name == "snapshot" else PLAN
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapter.json_schema()}
+    """Return the JSON schema of a snapshot, a plan or rounds, as it stands in ``data/schemas/<name>.json``."""
+    adapters: dict[Name, TypeAdapter[Any]] = {"snapshot": SNAPSHOT, "plan": PLAN, "rounds": ROUND_SCHEDULE}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapters[name].json_schema()}
     return json.dumps(schema, indent=1) + "\n"
 
 
 def publish() -> None:
-    """Write both schemas to where they are published."""
+    """Write the schemas to where they are published."""
     for name in NAMES:
         (FOLDER / f"{name}.json").write_text(schema_text(name), encoding="utf-8")
 

@@ -12,8 +12,8 @@ from prefect.tasks import Task
 
 from data.crosscheck import cross_check
 from data.errors import BadSource, SourceUnavailable
+from data.readers.overlay import overlaid
 from data.readers.reading import Reading
-from data.readers.sources import overlaid
 from data.schemas.cluster import Limits
 
 

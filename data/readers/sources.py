@@ -4,10 +4,9 @@
 checkpoints start.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, with_config
 
@@ -20,7 +19,7 @@ from data.readers.slurm.cluster import read_slurm_files, read_slurm_live
 from data.readers.slurm.nodes import Assumptions
 from data.readers.snapshot import read_snapshot
 from data.readers.topology.formats import read_topology
-from data.readers.topology.merge import snapshot_of, with_topology
+from data.readers.topology.merge import snapshot_of
 from data.readers.traces.philly import read_philly
 
 FORM = ConfigDict(extra="forbid")
@@ -37,11 +36,7 @@ class Sample:
 
     kind: Literal["sample"] = "sample"
     name: Annotated[Literal["small", "fragmented", "over-cap"], Field(title="Sample")] = "small"
-
-    @property
-    def live(self) -> bool:
-        """A file."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -60,11 +55,7 @@ class SnapshotFile:
 
     path: Annotated[Path, Field(title="Snapshot file")]
     kind: Literal["snapshot"] = "snapshot"
-
-    @property
-    def live(self) -> bool:
-        """A file."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -88,11 +79,7 @@ class SlurmFiles:
     gpus_per_node: GpusPerNode = None
     partition: Annotated[str | None, Field(title="Partition", description="Only this one")] = None
     kind: Literal["slurm-files"] = "slurm-files"
-
-    @property
-    def live(self) -> bool:
-        """Files."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -115,11 +102,7 @@ class Slurm:
     gpus_per_node: GpusPerNode = None
     partition: Annotated[str | None, Field(title="Partition", description="Only this one")] = None
     kind: Literal["slurm"] = "slurm"
-
-    @property
-    def live(self) -> bool:
-        """A service."""
-        return True
+    live: ClassVar[bool] = True
 
     @property
     def folder(self) -> Path:
@@ -141,11 +124,7 @@ class KubernetesFiles:
     pods: Annotated[Path, Field(title="kubectl get pods -A -o json")]
     budgets: Annotated[Path | None, Field(title="kubectl get poddisruptionbudgets -A -o json")] = None
     kind: Literal["kubernetes-files"] = "kubernetes-files"
-
-    @property
-    def live(self) -> bool:
-        """Files."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -165,11 +144,7 @@ class Kubernetes:
     context: Annotated[str | None, Field(title="Context", description="Of the kubeconfig; empty: the current")] = None
     timeout_s: Annotated[float, Field(gt=0, title="Seconds per answer")] = 30.0
     kind: Literal["kubernetes"] = "kubernetes"
-
-    @property
-    def live(self) -> bool:
-        """A service."""
-        return True
+    live: ClassVar[bool] = True
 
     @property
     def folder(self) -> Path:
@@ -190,11 +165,7 @@ class PhillyTrace:
     jobs: Annotated[int, Field(ge=1, le=100_000, title="Jobs")] = 500
     gpus: Annotated[int, Field(ge=8, le=100_000, title="GPUs of the cluster")] = 1024
     kind: Literal["philly"] = "philly"
-
-    @property
-    def live(self) -> bool:
-        """A file."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -216,11 +187,7 @@ class JobGraph:
         Path | None, Field(title="Energy profile", description="JSON {job: watts}, or CSV job,power_w,duration_s,gpus")
     ] = None
     kind: Literal["job-graph"] = "job-graph"
-
-    @property
-    def live(self) -> bool:
-        """Files."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -240,11 +207,7 @@ class Fabric:
     path: Annotated[Path, Field(title="Dump")]
     gpu_model: Annotated[str, Field(title="GPU model")] = "H100"
     kind: Literal["fabric"] = "fabric"
-
-    @property
-    def live(self) -> bool:
-        """A file."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -270,11 +233,7 @@ class ExpertRecordings:
     steps_per_window: Annotated[int, Field(ge=0, title="Steps per window", description="0: a file is a window")] = 0
     gpus_per_domain: Annotated[int, Field(ge=1, le=1_024, title="GPUs of an NVLink domain")] = 8
     kind: Literal["expert-recordings"] = "expert-recordings"
-
-    @property
-    def live(self) -> bool:
-        """Files."""
-        return False
+    live: ClassVar[bool] = False
 
     @property
     def folder(self) -> Path:
@@ -351,32 +310,3 @@ class Prometheus:
             (*reading.set_aside, *telemetry.set_aside),
             (*reading.notes, *telemetry.notes),
         )
-
-
-def overlaid(
-    read: Callable[[], Reading],
-    topology: Path | None,
-    match: Literal["name", "order"],
-    telemetry: Callable[[Reading], Reading] | None,
-) -> Reading:
-    """Return what ``read`` reads, with racks and domains from a topology dump and series from a monitor.
-
-    Args:
-        read: a source.
-        topology: any dump that :func:`data.readers.topology.formats.read_topology` knows; None leaves the source's.
-        match: how nodes of the dump are found in the source: by name, or the first for the first.
-        telemetry: a monitor; None leaves the source's series.
-
-    Raises:
-        SourceUnavailable: one of the three does not answer.
-        BadSource: one of the three cannot be used.
-    """
-    reading = read()
-    if topology is not None:
-        placed = with_topology(reading.snapshot, read_topology(topology), match=match)
-        reading = replace(
-            placed,
-            set_aside=(*reading.set_aside, *placed.set_aside),
-            notes=(*reading.notes, *placed.notes),
-        )
-    return telemetry(reading) if telemetry is not None else reading

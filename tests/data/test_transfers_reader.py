@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import jsonschema
 import networkx as nx
 import pytest
 
 from data.errors import BadSource, SourceUnavailable
+from data.jsonschema import FOLDER, schema_text
 from data.readers.transfers import read_transfers
+from data.schemas.transfers import ROUND_SCHEDULE, Part, Round, RoundSchedule
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -83,3 +86,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, text: str,
 def test_a_missing_file_may_come_later(tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailable):
         read_transfers(tmp_path / "none.csv")
+
+
+def test_the_published_schema_of_rounds_is_the_current_one_and_accepts_what_we_write() -> None:
+    text = (FOLDER / "rounds.json").read_text(encoding="utf-8")
+    assert text == schema_text("rounds"), "run: python -m data.jsonschema"
+    part = Part(0, "a", "b", 1.0, 0.02)
+    schedule = RoundSchedule("a.csv", "edge colouring", 0.02, 0.02, True, 0, 0.0, False, 0.02, (Round(0.02, (part,)),))
+    raw = json.loads(ROUND_SCHEDULE.dump_json(schedule))
+    jsonschema.validate(raw, json.loads(text))
+    raw["rounds"][0]["parts"][0]["gigabytes"] = 0
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(raw, json.loads(text))
