@@ -31,7 +31,7 @@ from data.schemas.routing import ExpertDeployment
 from tasks.problems.protocol import Figure, Found, Window
 from tasks.problems.routing_bound import lower_bound
 from tasks.problems.routing_carried import carried_map, moved_replicas, nearest_rows
-from tasks.problems.routing_kernel import even_shares, layer_costs
+from tasks.problems.routing_costs import even_shares, layer_costs
 from tasks.problems.routing_order import ordered_loads
 from tasks.problems.routing_search import search_map, summed
 from tasks.problems.routing_split import split
@@ -236,7 +236,7 @@ class Routing:
     def search(self, decision: ExpertMap, evaluations: int, rng: np.random.Generator) -> Found[ExpertMap]:
         """Serve every expert, descend, deal out the budget, anneal, split; see ``tasks.problems.routing_search``."""
         experts = self.loads.shape[1]
-        at, used, accepted = decision.expert_of[:, self.live], 0, 0
+        at, used, accepted = np.ascontiguousarray(decision.expert_of[:, self.live]), 0, 0
         if len(unserved(at, experts)):
             at = repaired(at, self.layout.mean_loads, self.layout.in_force, self.layout.per_rank, self.budget)
         if not len(unserved(at, experts)):
@@ -284,7 +284,7 @@ class Routing:
             return decision
 
         def allowed(rows: Integers) -> bool:
-            at = rows[:, self.live]
+            at = np.ascontiguousarray(rows[:, self.live])
             return moved_replicas(at, self.layout.in_force, self.layout.per_rank) <= self.budget
 
         def priced(rows: Integers) -> float:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tasks.problems.routing_kernel import even_shares, layer_costs, replay, state_of
+from tasks.problems.routing_anneal import anneal
+from tasks.problems.routing_costs import even_shares, layer_costs
+from tasks.problems.routing_descent import descend
+from tasks.problems.routing_kernel import replay, state_of
 from tasks.problems.routing_start import fresh_map
-from tasks.problems.routing_state import Floats, Integers, Layout
-from tasks.problems.routing_walk import UNCHANGED, anneal, descend
+from tasks.problems.routing_state import UNCHANGED, Floats, Integers, Layout
 
 LARGEST_SHARE = 0.3
 """Share of the fullest rank's changes that a descent looks at: several such descents beat one that looks at all."""

@@ -11,15 +11,13 @@ doi 10.1287/moor.2.2.103), so that it does not cycle.
 
 Constraints are numbered: that no rank takes longer in a scenario than its longest time says (rank x scenario), the
 same for scenarios and the longest of all, then by slot that its share is at least 0, and that it is the even one.
-
-Compiled code; numba's cache does not notice when ``routing_kernel`` changes: after editing it, remove the caches.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from tasks.problems.routing_kernel import inner, outer
+from tasks.problems.routing_compiled import inner, outer
 from tasks.problems.routing_state import Flags, Floats, Integers
 
 ROUNDING = 1e-11

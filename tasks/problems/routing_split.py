@@ -7,7 +7,7 @@ the map was searched for. Among splits that are as good, one near to an even one
 
 import numpy as np
 
-from tasks.problems.routing_kernel import even_shares, layer_costs
+from tasks.problems.routing_costs import even_shares, layer_costs
 from tasks.problems.routing_simplex import Shares, best_shares
 from tasks.problems.routing_state import Floats, Integers, Layout
 

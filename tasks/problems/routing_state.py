@@ -17,6 +17,9 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+UNCHANGED = 1e-12
+"""Smaller differences in cost than this are rounding."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transitions:

@@ -9,10 +9,11 @@ import numpy as np
 
 from tasks.problems.moves import fusion_window
 from tasks.problems.protocol import Window
-from tasks.problems.routing_kernel import layer_cost, layer_costs, replay, state_of
+from tasks.problems.routing_costs import layer_cost, layer_costs
+from tasks.problems.routing_kernel import replay, state_of
+from tasks.problems.routing_proposals import sample
 from tasks.problems.routing_search import summed
 from tasks.problems.routing_state import Floats, Integers, Layout, State
-from tasks.problems.routing_walk import sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)

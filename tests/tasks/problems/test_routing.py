@@ -17,10 +17,10 @@ from data.transition import apply_actions
 from qiskit_solvers.ising import energies
 from tasks.problems.routing import ExpertMap, Routing, RoutingWeights, balancedness
 from tasks.problems.routing_kernel import change_slots, state_of
+from tasks.problems.routing_proposals import sample
 from tasks.problems.routing_search import total_cost
 from tasks.problems.routing_start import fresh_map
 from tasks.problems.routing_state import Transitions
-from tasks.problems.routing_walk import sample
 from tasks.validation.routing_measures import routing_measures
 from tasks.yardsticks.eplb import Eplb, contiguous
 

@@ -19,10 +19,10 @@ from data.transition import apply_actions, inverse
 from tasks.problems.routing import ExpertMap, Routing, RoutingWeights, balancedness
 from tasks.problems.routing_kernel import change_slots, state_of
 from tasks.problems.routing_order import ordered_loads
+from tasks.problems.routing_proposals import sample
 from tasks.problems.routing_search import total_cost
 from tasks.problems.routing_start import canonical
 from tasks.problems.routing_state import Transitions
-from tasks.problems.routing_walk import sample
 from tasks.validation.expert_moves import check_expert_moves, check_failed_ranks
 from tasks.validation.routing_measures import routing_measures
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from tasks.problems.routing_kernel import even_shares, layer_costs
+from tasks.problems.routing_costs import even_shares, layer_costs
 from tasks.problems.routing_simplex import Shares, best_shares
 from tasks.problems.routing_split import EVENNESS, free_slots, posed, split
 from tasks.problems.routing_state import Prices, Transitions, layout_of
