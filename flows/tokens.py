@@ -8,7 +8,8 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import BadRecord
-from data.readers.tokens import read_expert_graph, read_tokens
+from data.readers.expert_graph import read_expert_graph
+from data.readers.tokens import read_tokens
 from flows.params import EFFORTS, EffortName
 from flows.watch import Watch, artifact_progress
 from tasks.problems.tokens import TokenWeights

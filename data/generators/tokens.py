@@ -2,26 +2,28 @@
 
 import numpy as np
 
-from data.readers.tokens import expert_graph
+from data.expert_distance import connected
 from data.schemas.tokens import ExpertGraph, Tokens
 
 
 def domains_of_experts(domains: int, gpus_per_domain: int, experts_per_gpu: int) -> ExpertGraph:
     """Return experts on the GPUs of NVLink domains that a leaf switch joins, at 900 and 50 GB/s."""
-    nodes: list[dict[str, object]] = [{"id": "leaf", "kind": "switch", "domain": "leaf"}]
-    edges: list[dict[str, object]] = []
-    for domain in range(domains):
-        name = f"d{domain}"
-        nodes.append({"id": f"{name}/switch", "kind": "switch", "domain": name})
-        edges.append({"source": f"{name}/switch", "target": "leaf", "bandwidth": 50.0 * gpus_per_domain})
-        for gpu in range(gpus_per_domain):
-            where = f"{name}/gpu{gpu}"
-            nodes.append({"id": where, "kind": "gpu", "domain": name})
-            edges.append({"source": where, "target": f"{name}/switch", "bandwidth": 900.0})
-            for expert in range(experts_per_gpu):
-                nodes.append({"id": f"{where}/e{expert}", "kind": "expert", "domain": name})
-                edges.append({"source": f"{where}/e{expert}", "target": where, "bandwidth": 8000.0})
-    return expert_graph(nodes, edges)
+    places, joined = ["leaf"], ["leaf"]
+    experts: list[int] = []
+    ways: list[tuple[int, int, float]] = []
+
+    def place(name: str, domain: str, towards: int, gb_per_s: float) -> int:
+        ways.append((len(places), towards, 1.0 / gb_per_s))
+        places.append(name)
+        joined.append(domain)
+        return len(places) - 1
+
+    for domain in (f"d{number}" for number in range(domains)):
+        switch = place(f"{domain}/switch", domain, 0, 50.0 * gpus_per_domain)
+        for gpu in (f"{domain}/gpu{number}" for number in range(gpus_per_domain)):
+            host = place(gpu, domain, switch, 900.0)
+            experts += [place(f"{gpu}/e{number}", domain, host, 8_000.0) for number in range(experts_per_gpu)]
+    return connected(tuple(places), joined, np.array(experts, dtype=np.int64), np.ones(len(experts)), ways)
 
 
 def token_stream(count: int, graph: ExpertGraph, rng: np.random.Generator, *, skew: float = 1.1) -> Tokens:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from data.errors import BadSource
-from data.readers.tokens import expert_graph, read_expert_graph, read_tokens, tokens_of
+from data.readers.expert_graph import expert_graph, read_expert_graph
+from data.readers.tokens import read_tokens, tokens_of
 from data.schemas.tokens import NOWHERE, ExpertGraph
 
 NODES = [

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.generators.tokens import domains_of_experts, token_stream
-from data.readers.tokens import expert_graph
+from data.readers.expert_graph import expert_graph
 from data.schemas.tokens import NOWHERE, ExpertGraph, Tokens
 from tasks.token_routing.routers import BoundedHash, HashRouter, keys_of
 
