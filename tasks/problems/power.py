@@ -55,9 +55,10 @@ class Power:
     energy that jobs draw above idle GPUs and for its carbon + overload_weight * overload``. A job's energy counts for
     its whole run, also past the horizon, so that putting off saves nothing by itself; it saves where energy is
     cheaper later. Hard limits: GPUs of each model and of all models in each slot; a job starts after the jobs that
-    it depends on have ended; and the power caps of the cluster, and of nodes and racks, except that a schedule that
-    begins above one may stay so, and never gets further above. Caps count with the draw at the snapshot's quantile,
-    energy with the expected draw, deadlines with the run time of a workload that power caps slow down more than most.
+    it depends on have ended; and the power caps of the cluster, and of nodes and racks, and the energy budget of all
+    runs, except that a schedule that begins above one may stay so, and never gets further above; a kWh
+    above the budget costs what one above a cap does. Caps count with the draw at the snapshot's quantile, energy with
+    the expected draw, deadlines with the run time of a workload that power caps slow down more than most.
 
     Args:
         jobs: their ids, caps and starts; all arrays follow their order.

@@ -110,6 +110,18 @@ def test_a_budget_costs_time_and_its_price_raises_the_bound() -> None:
     assert tight.bound() > free.bound()
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_windows_trade_energy_between_jobs_where_no_change_fits_alone(seed: int) -> None:
+    problem = Power.from_snapshot(budgeted(seed, 0.3, jobs=14))
+    rng = np.random.default_rng(seed)
+    found = problem.search(problem.incumbent(), 60, rng).decision
+    window = problem.window(found, 14, rng)
+    alone = [problem.cost(window.sew(1 - 2 * row)) for row in np.eye(window.ising.spins, dtype=np.int8)]
+    assert sum(cost == problem.cost(found) for cost in alone) > len(alone) / 2
+    best = problem.cost(window.sew(Anneal()(window.ising, rng)[0]))
+    assert best < min(problem.cost(found), *alone)
+
+
 def test_a_budget_that_nothing_meets_changes_nothing() -> None:
     free, wide = (Power.from_snapshot(budgeted(2, share)) for share in (None, 1.5))
     decisions = [
