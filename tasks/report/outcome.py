@@ -9,6 +9,7 @@ from tasks.report.quantities import counted, number, percent, quantity
 
 INCUMBENT = "incumbent"
 CLASSICAL = "classical search"
+LAST_PLAN, NEAR_LAST_PLAN = "last plan", "drawn to the last plan"
 
 _EQUAL = 1e-9
 """Relative difference below which two costs are the same: rounding."""
@@ -156,23 +157,41 @@ def _outcome(problem: str, rows: tuple[SolverRow, ...], bound: Bound | None) -> 
     by_method = {row.method: row for row in rows}
     sentences: list[str] = []
     incumbent, classical = by_method.get(INCUMBENT), by_method.get(CLASSICAL)
-    if incumbent and classical:
-        sentences.append(_search_sentence(incumbent.cost, classical.cost))
+    last = by_method.get(LAST_PLAN)
+    if incumbent and last:
+        sentences.append(_last_sentence(incumbent.cost, last.cost))
+    before = last or incumbent
+    if before and classical:
+        sentences.append(_search_sentence(before.cost, classical.cost, "the last plan" if last else "what is in force"))
     start = classical or incumbent
     if start:
-        sentences += _window_sentences(start.cost, [row for row in rows if row.method not in (INCUMBENT, CLASSICAL)])
+        settled = (INCUMBENT, LAST_PLAN, CLASSICAL, NEAR_LAST_PLAN)
+        sentences += _window_sentences(start.cost, [row for row in rows if row.method not in settled])
     chosen = next((row for row in rows if row.chosen), None)
     if chosen:
-        takes = "keeps what is in force" if chosen.method == INCUMBENT else f"takes what {_who(chosen.method)} found"
-        sentences.append(f"The plan {takes}.")
+        sentences.append(f"The plan {_taken(chosen.method)}.")
     if bound:
         sentences.append(_bound_sentence(bound, chosen.cost if chosen else None))
     return Outcome(one_line(problem), tuple(sentences), rows, bound)
 
 
-def _search_sentence(before: float, after: float) -> str:
+def _taken(method: str) -> str:
+    if method == INCUMBENT:
+        return "keeps what is in force"
+    if method == LAST_PLAN:
+        return "keeps to the last plan: nothing was found that is better by more than the stability asked for"
+    if method == NEAR_LAST_PLAN:
+        return "takes the best that was found, with as much kept from the last plan as the stability asked for allows"
+    return f"takes what {_who(method)} found"
+
+
+def _last_sentence(before: float, after: float) -> str:
+    return f"What still fits of the last plan lowers the cost by {_share(before - after, before)}."
+
+
+def _search_sentence(before: float, after: float, than: str) -> str:
     if not _less(after, before):
-        return "The classical search found nothing better than what is in force."
+        return f"The classical search found nothing better than {than}."
     return f"The classical search lowered the cost by {_share(before - after, before)}."
 
 
