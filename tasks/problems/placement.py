@@ -38,6 +38,7 @@ from tasks.problems.moves import fusion_window
 from tasks.problems.placement_carried import carried_nodes, drawn_near
 from tasks.problems.placement_figures import placement_figures
 from tasks.problems.placement_kernel import Crew, Floats, Ints, Room, gang_cost, keeps_limits, total_cost
+from tasks.problems.placement_neighbourhood import better, shared
 from tasks.problems.placement_search import anneal, prune, sample_moves
 from tasks.problems.placement_tables import PlacementWeights, crew_of, nodes_of, room_of, stopped_s
 from tasks.problems.protocol import Figure, Found, Window
@@ -155,12 +156,20 @@ class Placement:
         return traffic + float(crew.job_wait[waits].sum() - (crew.job_wait[dear] * share).sum())
 
     def search(self, decision: Placed, evaluations: int, rng: np.random.Generator) -> Found[Placed]:
-        """Anneal from ``decision`` in several coolings, cold and hot by turns; drop migrations that do not pay."""
+        """Anneal from ``decision`` in several coolings, cold and hot by turns; drop migrations that do not pay.
+
+        Where there are enough evaluations, exact steps get a share of them instead: they begin where annealing ended
+        and take about as long (:mod:`tasks.problems.placement_neighbourhood`).
+        """
         if not self.crew.home.size:
             return Found(decision, 0, 0)
-        best, accepted = anneal(decision.node_of, self.room, self.crew, evaluations, HOTTEST, COLD, rng)
+        annealed, work = shared(self.room, self.crew, evaluations)
+        best, accepted = anneal(decision.node_of, self.room, self.crew, annealed, HOTTEST, COLD, rng)
         found = self._canonical(prune(best, self.room, self.crew, rng))
-        return Found(found if self.cost(found) < self.cost(decision) else decision, evaluations, int(accepted))
+        if work > 0.0:
+            exact = better(self.room, self.crew, found.node_of, work, rng)
+            found, accepted = self._canonical(exact.node_of), accepted + exact.gains
+        return Found(found if self.cost(found) < self.cost(decision) else decision, annealed, int(accepted))
 
     def carried(self, actions: tuple[Action, ...]) -> Placed:
         """Return where an earlier plan would have everything stand, as far as that still fits."""

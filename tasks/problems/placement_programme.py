@@ -3,7 +3,8 @@
 Workers of a job are alike, so the columns count them by node while they stay at home. Whoever comes is counted by class
 of nodes (open, of one domain, rack and model), and by size on each node, since equal newcomers are alike there; so that
 there are few columns. What a gang holds in a domain, and what a domain has free, is chosen from a list of values (one
-column each), which makes squares and shares linear and the relaxation as tight as one term at a time allows. Every placement has values of the columns whose objective is its cost
+column each), which makes squares and shares linear and the relaxation as tight as one term at a time allows. Every
+placement has values of the columns whose objective is its cost
 (:func:`tasks.problems.placement_columns.values_of`), and the cheapest values are those of the cheapest placement.
 
 A *part* of a placement is one too: some jobs are free and go home or to some nodes, all others stand where they are.
