@@ -26,18 +26,19 @@ import numpy as np
 import numpy.typing as npt
 
 from data.schemas.cluster import Snapshot
-from data.schemas.plan import Action, MoveReplicas, ReplicaLoad
-from data.schemas.routing import ExpertDeployment
+from data.schemas.plan import Action
 from tasks.problems.protocol import Figure, Found, Window
+from tasks.problems.routing_actions import Side, expert_actions
+from tasks.problems.routing_balance import balancedness
 from tasks.problems.routing_bound import lower_bound
 from tasks.problems.routing_carried import carried_map, moved_replicas, nearest_rows
 from tasks.problems.routing_costs import even_shares, layer_costs
-from tasks.problems.routing_order import ordered_loads
 from tasks.problems.routing_search import search_map, summed
+from tasks.problems.routing_snapshot import domains_of_ranks, part_of_budget, said_of, transitions_of
 from tasks.problems.routing_split import split
 from tasks.problems.routing_start import canonical, carried, repaired, unserved
 from tasks.problems.routing_state import Flags, Floats, Integers, Layout, Prices, Transitions, layout_of
-from tasks.problems.routing_window import draft_window, refreshed
+from tasks.problems.routing_window import draft_window
 
 Spins = npt.NDArray[np.int8]
 Values = TypeVar("Values", Floats, Integers)
@@ -187,22 +188,16 @@ class Routing:
         if deployment is None:
             raise ValueError(f"expected a deployment of the snapshot, got {deployment_id}")
         last = np.array(deployment.loads[-1], dtype=np.float64)
-        domain, notes = _domains(snapshot, deployment)
-        budget, shared = _budget(snapshot, deployment)
+        domain, notes = domains_of_ranks(snapshot, deployment)
+        budget, shared = part_of_budget(snapshot, deployment)
         weights = weights or RoutingWeights()
-        steps = deployment.transitions
         posed = cls(
             deployment=deployment_id,
             loads=last if loads is None else np.array(loads, dtype=np.float64),
             last_loads=last,
             in_force=_frozen(np.array(deployment.placement, dtype=np.int64)),
             domain=domain,
-            transitions=Transitions(
-                layer=np.array([step.layer for step in steps], dtype=np.int64),
-                source=np.array([step.source for step in steps], dtype=np.int64),
-                target=np.array([step.target for step in steps], dtype=np.int64),
-                tokens=np.array([step.tokens for step in steps], dtype=np.float64),
-            ),
+            transitions=transitions_of(deployment),
             budget=budget,
             weights=replace(weights, uneven=weights.uneven or bool(deployment.shares)),
             scenarios=scenarios,
@@ -212,7 +207,7 @@ class Routing:
             expert_groups=deployment.expert_groups,
             shares=_frozen(np.array(deployment.shares, dtype=np.float64)) if deployment.shares else None,
         )
-        return replace(posed, notes=(*notes, *shared, *_said(posed, deployment)))
+        return replace(posed, notes=(*notes, *shared, *said_of(deployment, posed.layout, domain, budget)))
 
     @property
     def name(self) -> str:
@@ -295,42 +290,8 @@ class Routing:
 
     def actions(self, decision: ExpertMap) -> tuple[Action, ...]:
         """Return one action per changed layer; the gains, each after the layers before it, add up to the whole."""
-        experts, per_rank = self.loads.shape[1], self.in_force.shape[1] // self.domain.size
-        at, shares = self._served(self.incumbent())
-        at, shares = at.copy(), shares.copy()
-        goal, goal_shares = self._served(decision)
-        stated = None if decision.shares is None else _stated(self)
-        changed = decision.expert_of != self.in_force
-        if stated is not None:
-            changed |= decision.shares != stated
-        dead = frozenset((np.flatnonzero(~self.live) // per_rank).tolist())
-        terms = layer_costs(self.layout, at, shares)
-        actions: list[Action] = []
-        for layer in np.flatnonzero(changed.any(axis=1)).tolist():
-            slots = np.flatnonzero(changed[layer])
-            missing = len(unserved(at[[layer]], experts)) - len(unserved(goal[[layer]], experts))
-            at[layer], shares[layer] = goal[layer], goal_shares[layer]
-            after = refreshed(self.layout, at, shares, terms, layer)
-            gain = summed(self.layout, terms) - summed(self.layout, after) + self._penalty * missing
-            order = ordered_loads(self.in_force[layer].tolist(), decision.expert_of[layer].tolist(), per_rank, dead)
-            before_shares = () if self.shares is None or stated is None else stated[layer, slots].tolist()
-            after_shares = () if decision.shares is None else decision.shares[layer, slots].tolist()
-            actions.append(
-                MoveReplicas(
-                    deployment=self.deployment,
-                    layer=layer,
-                    slots=tuple(slots.tolist()),
-                    before=tuple(self.in_force[layer, slots].tolist()),
-                    after=tuple(decision.expert_of[layer, slots].tolist()),
-                    reason=_reason(terms, after, layer, missing, order),
-                    gain=round(gain, 12),
-                    order=order,
-                    before_shares=tuple(before_shares),
-                    after_shares=tuple(after_shares),
-                )
-            )
-            terms = after
-        return tuple(actions)
+        sides = (Side(each.expert_of, each.shares, *self._served(each)) for each in (self.incumbent(), decision))
+        return expert_actions(self.deployment, self.layout, self.live, *sides, self._penalty)
 
     def figures(self, decision: ExpertMap) -> tuple[Figure, ...]:
         """Return balancedness on the last window, the share of tokens that cross a domain, and the moved replicas.
@@ -406,109 +367,6 @@ class Routing:
         return ExpertMap(_frozen(whole), _frozen(split_over))
 
 
-def balancedness(
-    loads: Floats, placement: Integers, ranks: int, shares: Floats | None = None, speed: Floats | None = None
-) -> float:
-    """Return the sum over layers of the time of a perfectly balanced layer / the sum of the longest time of a rank.
-
-    With ranks alike that is mean load of a rank / largest load of a rank, each summed over the layers; 1 without load.
-
-    Args:
-        loads: tokens per expert, ``(layers, experts)``.
-        placement: expert in each slot, ``(layers, slots)``.
-        ranks: rank ``r`` holds slots ``r * slots / ranks ...``.
-        shares: share of its expert's tokens that each slot takes, ``(layers, slots)``; None splits them evenly.
-        speed: of each rank, above 0, ``(ranks,)``; None where they are alike.
-    """
-    speed = np.ones(ranks) if speed is None else speed
-    mean = largest = 0.0
-    for layer, (load, row) in enumerate(zip(loads, placement, strict=True)):
-        even = 1.0 / np.maximum(np.bincount(row, minlength=load.size), 1)[row]
-        taken = load[row] * (even if shares is None else shares[layer])
-        held = taken.reshape(ranks, -1).sum(axis=1)
-        mean += float(held.sum() / speed.sum())
-        largest += float((held / speed).max())
-    return mean / largest if largest > 0.0 else 1.0
-
-
-def _stated(routing: Routing) -> Floats:
-    """Return the shares in force as a plan states them, ``(layers, slots)``: evenly over live replicas if not said."""
-    if routing.shares is not None:
-        return routing.shares
-    result = np.zeros(routing.in_force.shape)
-    experts = routing.loads.shape[1]
-    result[:, routing.live] = even_shares(routing.layout.in_force, experts)
-    for layer, expert in unserved(routing.layout.in_force, experts).tolist():
-        replicas = routing.in_force[layer] == expert
-        result[layer, replicas] = 1.0 / np.count_nonzero(replicas)
-    return result
-
-
-def _said(routing: Routing, deployment: ExpertDeployment) -> tuple[str, ...]:
-    """Return what an operator should know of the deployment."""
-    said = []
-    domains, experts = np.unique(routing.domain).size, routing.loads.shape[1]
-    if domains > 1:
-        said.append(f"{deployment.id}: its expert-parallel group of {deployment.ranks} ranks spans {domains} domains")
-    if not routing.live.all():
-        failed = int((np.array(deployment.rank_speed) == 0.0).sum())
-        missing = len(unserved(routing.layout.in_force, experts))
-        said.append(f"{deployment.id}: {failed} rank(s) have failed, and {missing} expert(s) had replicas only there")
-        at = repaired(
-            routing.layout.in_force,
-            routing.layout.mean_loads,
-            routing.layout.in_force,
-            routing.layout.per_rank,
-            routing.budget,
-        )
-        if left := len(unserved(at, experts)):
-            said.append(f"{deployment.id}: {left} of them find no spare slot, or no migration budget")
-    return tuple(said)
-
-
-def _reason(before: Floats, after: Floats, layer: int, missing: int, order: tuple[ReplicaLoad, ...]) -> str:
-    moved = int(after[1, layer])
-    said = (
-        f"slowest rank takes {1 + after[0, layer]:.3f} x the ideal instead of {1 + before[0, layer]:.3f} x, "
-        f"for {moved} replica{'s' * (moved != 1)} moved"
-    )
-    if missing:
-        said = f"serves {missing} expert{'s' * (missing != 1)} that had no live rank; {said}"
-    crossings = float(before[2].sum() - after[2].sum())
-    if abs(crossings) > 1e-9:
-        said += f"; crossings cost {abs(crossings):.4f} {'less' if crossings > 0 else 'more'}"
-    if order:
-        steps = 1 + order[-1].step
-        said += f"; {steps} step{'s' * (steps != 1)}, every expert served in each"
-    if any(load.staged for load in order):
-        said += "; needs a spare buffer of one expert on some ranks"
-    return said
-
-
 def _frozen(array: Values) -> Values:
     array.flags.writeable = False
     return array
-
-
-def _domains(snapshot: Snapshot, deployment: ExpertDeployment) -> tuple[Integers, tuple[str, ...]]:
-    """Return the NVLink domain of each rank, ``(ranks,)``, and what had to be assumed."""
-    domain_of = {node.id: node.nvlink_domain for node in snapshot.nodes}
-    job = next((each for each in snapshot.jobs if each.id == deployment.job), None)
-    names = [domain_of[worker.node] for worker in job.placement for _ in worker.gpus] if job else []
-    if len(names) < deployment.ranks:
-        note = f"{deployment.id}: its job holds no GPUs, so its ranks are taken to share one NVLink domain"
-        return np.zeros(deployment.ranks, dtype=np.int64), (note,)
-    _, codes = np.unique(np.array(names[: deployment.ranks]), return_inverse=True)
-    return codes.astype(np.int64), ()
-
-
-def _budget(snapshot: Snapshot, deployment: ExpertDeployment) -> tuple[int, tuple[str, ...]]:
-    """Return the deployment's part of the migration budget: by slots, rounded so that the parts add up."""
-    whole = snapshot.limits.migration_budget_replicas
-    sizes = [each.layers * each.slots for each in snapshot.deployments]
-    position = snapshot.deployments.index(deployment)
-    below, upto = (whole * sum(sizes[:end]) // sum(sizes) for end in (position, position + 1))
-    if len(sizes) == 1:
-        return whole, ()
-    note = f"{deployment.id}: may move {upto - below} of {whole} replicas, its part of the budget by slots"
-    return upto - below, (note,)

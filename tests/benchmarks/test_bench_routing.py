@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from tasks.problems.routing import ExpertMap, RoutingWeights, balancedness
+from tasks.problems.routing import ExpertMap, RoutingWeights
+from tasks.problems.routing_balance import balancedness
 from tests.benchmarks.columns import compared
 from tests.benchmarks.routing.cases import drifting, recorded, shares, thinned
 from tests.benchmarks.routing.held_out import Measured, against, measured, plot, show, summary

@@ -15,7 +15,8 @@ from data.schemas.job import Job, Worker
 from data.schemas.routing import ExpertDeployment, Transition
 from data.transition import apply_actions
 from qiskit_solvers.ising import energies
-from tasks.problems.routing import ExpertMap, Routing, RoutingWeights, balancedness
+from tasks.problems.routing import ExpertMap, Routing, RoutingWeights
+from tasks.problems.routing_balance import balancedness
 from tasks.problems.routing_kernel import change_slots, state_of
 from tasks.problems.routing_proposals import sample
 from tasks.problems.routing_search import total_cost

@@ -16,7 +16,8 @@ from data.schemas.job import Job, Worker
 from data.schemas.plan import MoveReplicas, ReplicaLoad
 from data.schemas.routing import ExpertDeployment, Transition
 from data.transition import apply_actions, inverse
-from tasks.problems.routing import ExpertMap, Routing, RoutingWeights, balancedness
+from tasks.problems.routing import ExpertMap, Routing, RoutingWeights
+from tasks.problems.routing_balance import balancedness
 from tasks.problems.routing_kernel import change_slots, state_of
 from tasks.problems.routing_order import ordered_loads
 from tasks.problems.routing_proposals import sample

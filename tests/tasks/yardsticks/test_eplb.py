@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tasks.problems.routing import balancedness
+from tasks.problems.routing_balance import balancedness
 from tasks.yardsticks.eplb import Eplb, contiguous, pack, pair_swap, replicate
 
 PUBLISHED_LOADS = np.array(

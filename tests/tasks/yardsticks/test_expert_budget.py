@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from tasks.problems.routing import balancedness
+from tasks.problems.routing_balance import balancedness
 from tasks.yardsticks.eplb import Eplb, contiguous
 from tasks.yardsticks.expert_budget import aligned, held, moved_experts, within_budget
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.problems.routing import balancedness
+from tasks.problems.routing_balance import balancedness
 from tasks.yardsticks.eplb import Eplb, contiguous
 from tasks.yardsticks.replica_split import balance, even_shares, lp_split, split_loads
 
