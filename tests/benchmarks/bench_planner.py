@@ -142,13 +142,11 @@ def on_fabric(planners: dict[str, Planner], episodes: list[Episode], price: floa
             for traffic, values in watched.got.items():
                 net[traffic][name].append(float(np.mean(values)) - lost)
     told: dict[str, object] = {}
-    for traffic, totals in net.items():
-        print(
-            f"\nflow-level rates, {traffic}, restart {price:g} h: GPUs at full NVLink speed, lost GPU-hours taken off"
-        )
+    for kind, totals in net.items():
+        print(f"\nflow-level rates, {kind}, restart {price:g} h: GPUs at full NVLink speed, lost GPU-hours taken off")
         for name, values in totals.items():
             print(f"{name:36}{np.mean(values):15.1f}{gain(values, totals['never'])!s:>30} % over never")
-        told[traffic] = {**totals, "learned over clock, %": verdict(totals)}
+        told[kind] = {**totals, "learned over clock, %": verdict(totals)}
     return told
 
 
