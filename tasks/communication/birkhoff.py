@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tasks.compiled import inner
+
 Ints = npt.NDArray[np.int64]
 
 LARGEST = 1 << 60
@@ -133,7 +135,7 @@ def _peel(left: Ints, makespan: int) -> tuple[Ints, Ints]:
     return length[:rounds], partner[:rounds]
 
 
-@njit(cache=True)
+@inner
 def _augment(
     left: Ints,
     threshold: int,

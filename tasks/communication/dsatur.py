@@ -8,6 +8,7 @@ import numpy.typing as npt
 from numba import njit
 
 from tasks.communication.conflict_graph import Conflicts
+from tasks.compiled import inner
 
 Ints = npt.NDArray[np.int64]
 
@@ -36,7 +37,7 @@ def dsatur(conflicts: Conflicts, weight: npt.NDArray[np.float64] | None = None) 
     return np.asarray(_dsatur(conflicts.first, conflicts.neighbour, second))
 
 
-@njit(cache=True)
+@inner
 def _free(vertex: int, first: Ints, neighbour: Ints, colour: Ints, taken: Ints) -> int:
     """Return the first colour that no neighbour of ``vertex`` has; ``taken`` is scratch, ``(colours,)``."""
     for e in range(first[vertex], first[vertex + 1]):

@@ -8,6 +8,7 @@ A smaller budget is a prefix of a larger one's moves, so one pass shows the plan
 import numpy as np
 from numba import njit
 
+from tasks.compiled import inner
 from tasks.planner.world import (
     DOMAIN_GPUS,
     Counts,
@@ -24,7 +25,7 @@ COLUMNS = 4
 """Of a move: GPUs that change their domain, score gained, GPUs of jobs that stop for it, gain times age in hours."""
 
 
-@njit(cache=True)
+@inner
 def targets(job: int, gpus: int, held: Counts, free: Ints, singles: Ints, chosen: Ints, take: Ints) -> int:
     """Fill in the domains that hold the gang with fewest moves, and how much each takes; 0 if there are too few."""
     needed = (gpus + DOMAIN_GPUS - 1) // DOMAIN_GPUS
@@ -49,7 +50,7 @@ def targets(job: int, gpus: int, held: Counts, free: Ints, singles: Ints, chosen
     return needed if left == 0 else 0
 
 
-@njit(cache=True)
+@inner
 def single_counts(jobs: Jobs, state: State) -> Ints:
     """Return the jobs of one GPU in each domain, ``(domains,)``."""
     singles = np.zeros(state.free.size, np.int64)
@@ -61,7 +62,7 @@ def single_counts(jobs: Jobs, state: State) -> Ints:
     return singles
 
 
-@njit(cache=True)
+@inner
 def evict(domain: int, count: int, jobs: Jobs, state: State, singles: Ints) -> None:
     """Move ``count`` jobs of one GPU out of ``domain`` to where there is room."""
     held, free = state.held, state.free
@@ -82,7 +83,7 @@ def evict(domain: int, count: int, jobs: Jobs, state: State, singles: Ints) -> N
             count -= 1
 
 
-@njit(cache=True)
+@inner
 def gather(job: int, needed: int, chosen: Ints, take: Ints, jobs: Jobs, state: State, singles: Ints) -> tuple[int, int]:
     """Move a gang to its chosen domains, and return the GPUs of it that move and of others that make room."""
     held, free = state.held, state.free
@@ -171,7 +172,7 @@ def consolidate(now_s: float, budget: int, jobs: Jobs, state: State) -> Floats:
     return done[:made]
 
 
-@njit(cache=True)
+@inner
 def together(size: int, needed: int, take: Ints, asked: Floats) -> float:
     """Return the score of a gang once it is in as few domains as it needs, at the uplinks' load of now."""
     held = np.zeros((1, needed), np.int16)
@@ -182,7 +183,7 @@ def together(size: int, needed: int, take: Ints, asked: Floats) -> float:
     return float(gang_score(0, size, held, np.full(needed, asked.mean())))
 
 
-@njit(cache=True)
+@inner
 def spread_gangs(jobs: Jobs, state: State) -> tuple[int, int]:
     """Return how many gangs run, and how many of them have pairs outside a domain."""
     gangs = apart = 0

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tasks.compiled import inner
 from tasks.problems.xorshift import below
 
 Ints = npt.NDArray[np.int64]
@@ -13,7 +14,7 @@ LONGEST_CHAIN = 64
 """Transfers that a Kempe chain moves at most; longer ones are hardly ever accepted."""
 
 
-@njit(cache=True)
+@inner
 def clash_table(of: Ints, rounds: int, seconds: Floats, first: Ints, neighbour: Ints, price: float) -> Floats:
     """Return what conflicts of each transfer would cost in each round, ``(transfers, rounds)``."""
     table = np.zeros((of.size, rounds))
@@ -24,7 +25,7 @@ def clash_table(of: Ints, rounds: int, seconds: Floats, first: Ints, neighbour: 
     return table
 
 
-@njit(cache=True)
+@inner
 def longest_without(v: int, where: int, seconds: Floats, head: Ints, after: Ints) -> float:
     """Return the longest transfer of a round if ``v`` were not in it."""
     longest = 0.0
@@ -89,7 +90,7 @@ def chain(v: int, to: int, first: Ints, neighbour: Ints, of: Ints, mark: Ints, s
     return count
 
 
-@njit(cache=True)
+@inner
 def swapped(
     start: int,
     to: int,

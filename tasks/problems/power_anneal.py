@@ -7,6 +7,7 @@ al. 2000, doi 10.1006/jcph.1999.6413); it is accepted by its exact cost differen
 import numpy as np
 from numba import njit
 
+from tasks.compiled import inner
 from tasks.problems.power_board import Board, cheapest, shift
 from tasks.problems.power_work import Ints, Work, extra
 from tasks.problems.xorshift import Random, below
@@ -18,7 +19,7 @@ PULL = 0.75
 """Moves choose where to put jobs with prices counted not at all, once, or twice this much."""
 
 
-@njit(cache=True)
+@inner
 def by_start(start: Ints, slots: int, order: Ints, first: Ints) -> None:
     """Sort jobs by start into ``order``, ``(jobs,)``, with the offset of each start in ``first``, ``(slots + 2,)``."""
     first[:] = 0
@@ -32,7 +33,7 @@ def by_start(start: Ints, slots: int, order: Ints, first: Ints) -> None:
         filled[start[job]] += 1
 
 
-@njit(cache=True)
+@inner
 def choose(count: int, order: Ints, first: Ints, work: Work, board: Board, picked: Ints, state: Random) -> int:
     """Pick up to ``count`` jobs that are likely to be in one another's way, take them off, and return how many."""
     jobs, slots = board.start.size, board.room.size
@@ -77,7 +78,7 @@ def choose(count: int, order: Ints, first: Ints, work: Work, board: Board, picke
     return chosen
 
 
-@njit(cache=True)
+@inner
 def waits(job: int, work: Work, board: Board) -> bool:
     """Return whether something that ``job`` waits for is off the board."""
     for e in range(work.before_first[job], work.before_first[job + 1]):  # noqa: SIM110 -- numba compiles no generators
@@ -86,7 +87,7 @@ def waits(job: int, work: Work, board: Board) -> bool:
     return False
 
 
-@njit(cache=True)
+@inner
 def next_job(count: int, picked: Ints, work: Work, board: Board) -> int:
     """Return the next of the picked jobs to put back: running ones first, then in order, none before what it awaits."""
     found = -1

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from tasks.compiled import inner
 from tasks.problems.power_work import Floats, Ints, Work, beside_delay
 
 
@@ -136,7 +137,7 @@ def over_sites(job: int, work: Work, board: Board) -> int:
     return above
 
 
-@njit(cache=True)
+@inner
 def lower_end(job: int, work: Work, board: Board) -> int:
     """Return the first slot at which ``job`` may start: all before it have ended, or never start."""
     slots = board.room.size
@@ -147,7 +148,7 @@ def lower_end(job: int, work: Work, board: Board) -> int:
     return int(lower)
 
 
-@njit(cache=True)
+@inner
 def upper_end(job: int, work: Work, board: Board) -> int:
     """Return the slot by which ``job`` must have ended; the number of slots where nothing waits for it."""
     upper = board.room.size
@@ -164,7 +165,7 @@ def first_fit(job: int, level: int, lower: int, latest: int, work: Work, board: 
     return int(next_fit(job, level, lower, lower, latest, work, board)[0])
 
 
-@njit(cache=True)
+@inner
 def next_fit(job: int, level: int, first: int, seen: int, latest: int, work: Work, board: Board) -> tuple[int, int]:
     """Return the first start in ``first..latest`` at which ``job`` fits, or -1, and the slot before which it fits.
 
@@ -194,7 +195,7 @@ def next_fit(job: int, level: int, first: int, seen: int, latest: int, work: Wor
     return -1, t
 
 
-@njit(cache=True)
+@inner
 def price_of(job: int, start: int, level: int, work: Work, board: Board) -> float:
     """Return the price of the power, GPUs and energy that ``job`` would take."""
     end = min(board.room.size, start + work.duration[job, level])
@@ -206,7 +207,7 @@ def price_of(job: int, start: int, level: int, work: Work, board: Board) -> floa
     return float(work.draw[job, level] * power + work.needs[job] * gpu + work.spend[job, level] * board.worth[0])
 
 
-@njit(cache=True)
+@inner
 def cheapest(job: int, low: int, high: int, pull: float, work: Work, board: Board) -> tuple[int, int, float]:
     """Return start, level and cost of the cheapest fit among levels ``low..high``; start is -1 without one.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from tasks.compiled import inner
 from tasks.problems.moves import fusion_window
 from tasks.problems.power_board import Board, copied, first_fit, lower_end, over, over_sites, shift, upper_end
 from tasks.problems.power_work import Floats, Ints, Work, cost_of, extra, extras
@@ -180,7 +181,7 @@ def pairs(wanting: Ints, seed: int, work: Work, board: Board) -> tuple[Ints, Flo
     return found, net
 
 
-@njit(cache=True)
+@inner
 def makes_site_room(
     job: int, low: int, now: int, want: int, level: int, first: int, last: int, work: Work, board: Board
 ) -> bool:
@@ -200,7 +201,7 @@ def makes_site_room(
     return True
 
 
-@njit(cache=True)
+@inner
 def cheapest_room(want: int, start: int, level: int, work: Work, board: Board) -> tuple[Ints, float]:
     """Return the cheapest change of another job that lets ``want``, which is off the board, in; and what it costs."""
     slots, total = board.room.size, board.free.shape[0] - 1

@@ -21,6 +21,7 @@ from numba import njit
 
 from data.schemas.plan import Action
 from data.schemas.tokens import NOWHERE, ExpertGraph, Floats, Integers, Tokens
+from tasks.compiled import inner
 from tasks.problems.moves import fusion_window
 from tasks.problems.protocol import Figure, Found, Window
 
@@ -223,7 +224,7 @@ def _frozen(expert_of: Integers) -> Assigned:
     return Assigned(expert_of)
 
 
-@njit(cache=True)
+@inner
 def _difference(token: int, before: int, after: int, load: Floats, inflow: Floats, arrays: _Arrays) -> float:
     """Return what sending one token from ``before`` to ``after`` adds to the cost."""
     work = arrays.work[token]
@@ -237,7 +238,7 @@ def _difference(token: int, before: int, after: int, load: Floats, inflow: Float
     return float(change)
 
 
-@njit(cache=True)
+@inner
 def _state(expert_of: Integers, arrays: _Arrays) -> tuple[Floats, Floats]:
     load, inflow = arrays.base_load.copy(), arrays.base_inflow.copy()
     for token in range(expert_of.size):

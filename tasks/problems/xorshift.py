@@ -2,12 +2,13 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from tasks.compiled import inner
 
 Random = npt.NDArray[np.uint64]
 
 
-@njit(cache=True)
+@inner
 def below(bound: int, state: Random) -> int:
     """Return a number in ``0..bound - 1`` and advance ``state`` (xorshift64*; Vigna 2016, doi 10.1145/2845077)."""
     x = state[0]
