@@ -20,6 +20,7 @@ from qiskit_solvers.ising import Floats, Ising
 from qiskit_solvers.one_hot import centred, factors
 
 _COMPILED = {"cache": True, "error_model": "numpy", "nogil": True}
+_INNER = {**_COMPILED, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only compiled code calls it
 _FIRST = 0.02  # part of the inverse temperature at which a line begins
 
 
@@ -89,7 +90,7 @@ def sampled(
     )
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _uniform(state: npt.NDArray[np.uint64]) -> Any:
     """Return a number from 0 to 1, 1 excluded: xorshift64* (Vigna 2016, doi 10.1145/2845077)."""
     x = state[0]
@@ -179,7 +180,7 @@ def _read(
     return drawn
 
 
-@njit(**_COMPILED)
+@njit(**_INNER)
 def _flip(
     row: int,
     spin: int,

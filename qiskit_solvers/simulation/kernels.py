@@ -18,12 +18,13 @@ Reals = npt.NDArray[np.float64]
 """float32 or float64."""
 
 _FAST = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
-_INLINE = {**_FAST, "inline": "always"}
+_INNER = {**_FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only compiled code calls it
+_INLINE = {**_INNER, "inline": "always"}
 _BLOCK = 11  # qubits of a block that the first cache holds: 16 kB of doubles
 _LARGE_BLOCK = 14  # qubits of a block that the second one holds: 128 kB
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _low(x: Reals, qubits: int, t: float) -> None:
     """Rotate the lowest one or two qubits."""
     if qubits == 1:
@@ -39,7 +40,7 @@ def _low(x: Reals, qubits: int, t: float) -> None:
         x[4 * i + 1], x[4 * i + 3] = b1 - t * b3, b3 + t * b1
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _one(x: Reals, stride: int, t: float) -> None:
     """Rotate one qubit."""
     for base in range(0, x.size, 2 * stride):
@@ -49,7 +50,7 @@ def _one(x: Reals, stride: int, t: float) -> None:
             v0[k], v1[k] = a - t * b, b + t * a
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _two(x: Reals, stride: int, t: float) -> None:
     """Rotate two neighbouring qubits."""
     for base in range(0, x.size, 4 * stride):
@@ -85,7 +86,7 @@ def _three(x, stride, t):  # type: ignore[no-untyped-def] # inlined with a const
             v[k + 3 * stride], v[k + 7 * stride] = c3 - t * c7, c7 + t * c3
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _turn(x: Reals, first: int, last: int, t: float) -> None:
     """Rotate qubits ``first`` to ``last - 1`` of a block; ``first`` is 0, 11 or 14."""
     qubit = first
@@ -138,7 +139,7 @@ def mix(work: Reals, source: Reals, spins: int, tangent: float, times: int) -> N
                     for k in range(top, top + (1 << low)):
                         x[k] = before[k]
                 for base in range(top, top + (1 << low), 1 << near):
-                    _turn(x[base : base + (1 << near)], 0, near, t)
+                    _turn(x[base : base + (1 << near)], np.int64(0), near, t)  # a literal would compile a copy
                 if low > near:
                     _turn(x[top : top + (1 << low)], near, low, t)
             if spins > low:
@@ -158,7 +159,7 @@ def slopes(left: Reals, right: Reals, costs: Reals, spins: int) -> tuple[float, 
             end = base + (1 << near)
             by_gamma += _crossed(left[:, base:end], right[:, base:end], costs[base:end])
             for part in range(2):
-                by_beta += _slope(left[part, base:end], right[part, base:end], 0, near)
+                by_beta += _slope(left[part, base:end], right[part, base:end], np.int64(0), near)
         if low > near:
             end = top + (1 << low)
             for part in range(2):
@@ -169,7 +170,7 @@ def slopes(left: Reals, right: Reals, costs: Reals, spins: int) -> tuple[float, 
     return by_gamma, by_beta
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _crossed(left: Reals, right: Reals, costs: Reals) -> float:
     """Return ``Im <left| E |right>`` of a block."""
     xr, xi, yr, yi = left[0], left[1], right[0], right[1]
@@ -179,7 +180,7 @@ def _crossed(left: Reals, right: Reals, costs: Reals) -> float:
     return total
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _slope(x: Reals, y: Reals, first: int, last: int) -> float:
     """Return the part of :func:`slopes` of qubits ``first`` to ``last - 1``, in real or imaginary parts."""
     total = 0.0
@@ -196,7 +197,7 @@ def _slope(x: Reals, y: Reals, first: int, last: int) -> float:
     return total
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _slope_low(x: Reals, y: Reals) -> float:
     """Return the part of the two lowest qubits."""
     part = x[0] - x[0]
@@ -206,7 +207,7 @@ def _slope_low(x: Reals, y: Reals) -> float:
     return float(part)
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _slope_one(x: Reals, y: Reals, stride: int) -> float:
     """Return the part of one qubit."""
     total = 0.0
@@ -220,7 +221,7 @@ def _slope_one(x: Reals, y: Reals, stride: int) -> float:
     return total
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _slope_three(x: Reals, y: Reals, stride: int) -> float:
     """Return the part of three neighbouring qubits."""
     total = 0.0
@@ -297,7 +298,7 @@ def multiply_phases(work: Reals, h: Reals, J: Reals, gamma: float, scale: float,
             )
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _apply(re: Reals, im: Reals, c: Reals, s: Reals, first: bool) -> None:
     if first:
         for k in range(re.size):
@@ -309,7 +310,7 @@ def _apply(re: Reals, im: Reals, c: Reals, s: Reals, first: bool) -> None:
         re[k], im[k] = a * c[k] - b * s[k], a * s[k] + b * c[k]
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _apply_row(re: Reals, im: Reals, c: Reals, s: Reals, cc: Reals, ss: Reals, u: float, v: float, first: bool) -> None:
     """Multiply a row by (c + i s) (cc + i ss) (u + i v)."""
     if first:
@@ -324,7 +325,7 @@ def _apply_row(re: Reals, im: Reals, c: Reals, s: Reals, cc: Reals, ss: Reals, u
         re[k], im[k] = a * p - b * q, a * q + b * p
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _phases(re: Reals, im: Reals, h: Reals, J: Reals, gamma: float, scale: float, first: bool) -> None:
     """Fill in ``scale * exp(-i gamma E)`` for all strings of ``h.size`` spins, by doubling.
 
@@ -348,7 +349,7 @@ def _phases(re: Reals, im: Reals, h: Reals, J: Reals, gamma: float, scale: float
             high_re[k], high_im[k] = up, vp
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _double(re: Reals, im: Reals, size: int, c: float, s: float) -> None:
     """Put the first ``size`` numbers times (c - i s) behind themselves, and times (c + i s) in their own place."""
     low_re, low_im, high_re, high_im = re[:size], im[:size], re[size : 2 * size], im[size : 2 * size]
@@ -359,7 +360,7 @@ def _double(re: Reals, im: Reals, size: int, c: float, s: float) -> None:
         high_re[k], high_im[k] = ac + bs, bc - as_
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _product(re: Reals, im: Reals, c: Reals, s: Reals, u: float, v: float) -> None:
     """Fill in ``(u + i v) prod_i (c_i + i s_i sigma_i)`` for all strings sigma, ``(2**c.size,)``."""
     re[0], im[0] = u, v
@@ -367,7 +368,7 @@ def _product(re: Reals, im: Reals, c: Reals, s: Reals, u: float, v: float) -> No
         _double(re, im, 1 << i, c[i], s[i])
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _crossings(re: Reals, im: Reals, J: Reals, gamma: float) -> None:
     """Fill in ``exp(-i gamma sum_j J_ij sigma_j)`` for low spins i and all strings of the high, ``(2**high, low)``."""
     low, high = J.shape

@@ -26,6 +26,7 @@ Reals = npt.NDArray[Any]
 """float64 or float32, as the state has it."""
 
 _FAST = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
+_INNER = {**_FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only compiled code calls it
 _U = np.uint64
 
 
@@ -45,14 +46,14 @@ def write_costs(at: Layout, seen: Floats, out: Floats) -> None:
             _sum_of(out, c * size, seen, size)
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _shift(x: Floats, to: int, count: int, by: float) -> None:
     o, n = _U(to), _U(count)
     for j in range(n):
         x[o + j] = x[j] + by
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _sum_of(x: Floats, to: int, y: Floats, count: int) -> None:
     o, n = _U(to), _U(count)
     for j in range(n):
@@ -79,7 +80,7 @@ def _product(r: Reals, i: Reals, to: int, at: int, pr: Reals, pi: Reals, by: int
         i[o + j] = a * d + b * c
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _times(r: Reals, i: Reals, to: int, pr: Reals, pi: Reals, count: int) -> None:
     """Multiply what stands at ``to`` by the first numbers of ``p``, in place."""
     o, n = _U(to), _U(count)
@@ -126,7 +127,7 @@ def room(at: Layout, psi: Reals) -> Room:
     return Room(np.empty((parts, at.widest), psi.dtype), np.empty((parts, CHUNK), psi.dtype))
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _outer(at: Layout, factors: int, wr: Reals, wi: Reals, row: int, outr: Reals, outi: Reals) -> None:
     """Multiply the numbers of the levels of factors ``0 .. factors - 1`` out, from ``out[0]`` on."""
     for f in range(factors):
@@ -136,7 +137,7 @@ def _outer(at: Layout, factors: int, wr: Reals, wi: Reals, row: int, outr: Reals
             _turn(outr, outi, c * below, below, wr[level], wi[level])
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _fill(at: Layout, gamma: float, beta: float, ph: Phases) -> None:
     """Take the sines of a layer."""
     levels, last = at.singles.size, at.sizes.size
@@ -165,7 +166,7 @@ def _fill(at: Layout, gamma: float, beta: float, ph: Phases) -> None:
             _product(b[0], b[1], c * at.strides[f], begin, out[0], out[1], begin, at.strides[f])
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _choose(at: Layout, ph: Phases, string: int) -> None:
     """Write the phases of the block that begins with ``string``, after those of the block before it."""
     low, last, levels = at.cuts[1], at.sizes.size, at.singles.size
@@ -186,7 +187,7 @@ def _choose(at: Layout, ph: Phases, string: int) -> None:
     _times(out[0], out[1], begin, ph.b[0], ph.b[1], out.shape[1])
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _sums(r: Reals, i: Reals, at: int, k: int, stride: int, sr: Reals, si: Reals, count: int) -> None:
     """Add up ``k`` runs of ``count`` numbers, ``stride`` apart."""
     o, step, n = _U(at), _U(stride), _U(count)
@@ -200,7 +201,7 @@ def _sums(r: Reals, i: Reals, at: int, k: int, stride: int, sr: Reals, si: Reals
             si[j] += i[o + j]
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _spread(r: Reals, i: Reals, at: int, k: int, stride: int, sr: Reals, si: Reals, count: int) -> None:
     """Add the same run to ``k`` of them."""
     o, step, n = _U(at), _U(stride), _U(count)
@@ -211,7 +212,7 @@ def _spread(r: Reals, i: Reals, at: int, k: int, stride: int, sr: Reals, si: Rea
         o += step
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _cross(x: Reals, count: int) -> float:
     """Return the imaginary part of the inner product of the state in rows 2 and 3 with that in rows 0 and 1."""
     out = x[2, 0] * x[1, 0] - x[3, 0] * x[0, 0]
@@ -220,7 +221,7 @@ def _cross(x: Reals, count: int) -> float:
     return float(out)
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _mix(psi: Reals, at: int, count: int, k: int, stride: int, c: Floats, sums: Reals) -> float:
     """Add ``c`` times the sum over a factor's ``k`` levels, ``stride`` apart, to each; numbers ``at .. at + count``.
 
@@ -243,7 +244,7 @@ def _mix(psi: Reals, at: int, count: int, k: int, stride: int, c: Floats, sums: 
     return float(overlap)
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _transpose(x: Reals, at: int, rows: int, columns: int, y: Reals, to: int) -> None:
     """Write the matrix at ``x[at]`` turned to ``y[to]``, four of its rows at a time."""
     o, u, m, n, j = _U(at), _U(to), _U(rows), _U(columns), _U(0)
@@ -259,7 +260,7 @@ def _transpose(x: Reals, at: int, rows: int, columns: int, y: Reals, to: int) ->
         j += _U(1)
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _gather(x: Reals, at: int, stride: int, rows: int, y: Reals, width: int) -> None:
     o, u, step, n = _U(at), _U(0), _U(stride), _U(width)
     for _ in range(rows):
@@ -268,7 +269,7 @@ def _gather(x: Reals, at: int, stride: int, rows: int, y: Reals, width: int) -> 
         o, u = o + step, u + n
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _scatter(x: Reals, at: int, stride: int, rows: int, y: Reals, width: int) -> None:
     o, u, step, n = _U(at), _U(0), _U(stride), _U(width)
     for _ in range(rows):
@@ -277,7 +278,7 @@ def _scatter(x: Reals, at: int, stride: int, rows: int, y: Reals, width: int) ->
         o, u = o + step, u + n
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _low(at: Layout, c: Floats, room: Room, psi: Reals, start: int) -> float:
     """Mix the low factors of a block; returns as :func:`_high`."""
     work, sums = room.work, room.sums
@@ -297,7 +298,7 @@ def _low(at: Layout, c: Floats, room: Room, psi: Reals, start: int) -> float:
     return 2 * overlap
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _high(at: Layout, c: Floats, room: Room, psi: Reals) -> float:
     """Mix the high factors.
 
@@ -323,7 +324,7 @@ def _high(at: Layout, c: Floats, room: Room, psi: Reals) -> float:
     return 2 * overlap
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _reflect(psi: Reals, beta: float) -> float:
     """Apply ``exp(i beta |s><s|)``, s uniform; returns as :func:`_high`."""
     size = psi.shape[1]
@@ -341,7 +342,7 @@ def _reflect(psi: Reals, beta: float) -> float:
     return float((means[2, 0] * means[1, 0] - means[3, 0] * means[0, 0]) * size)
 
 
-@njit(**_FAST)
+@njit(**_INNER)
 def _weigh(psi: Reals, start: int, count: int, costs: Floats, middle: float) -> float:
     """Return ``Im <second| costs - middle |first>`` over a block."""
     out, o = 0.0, _U(start)
