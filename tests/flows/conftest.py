@@ -1,10 +1,14 @@
-"""One Prefect server for all tests of flows; starting it takes most of the time."""
+"""What takes most of the time of a test of flows, once for all: a Prefect server, and training a power model."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+
+from data.readers.sources import Sample
+from tasks.predict import train_power_model
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,3 +17,9 @@ def prefect_server() -> Iterator[None]:
     quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
     with prefect_test_harness(server_startup_timeout=180), temporary_settings(quiet):
         yield
+
+
+@pytest.fixture(scope="session")
+def power_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A power model of the small sample, for runs that need not show that they train one."""
+    return train_power_model.fn(Sample()().snapshot, tmp_path_factory.mktemp("power_model"), seed=0)
