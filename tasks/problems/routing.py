@@ -32,7 +32,8 @@ from tasks.problems.routing_actions import Side, expert_actions
 from tasks.problems.routing_balance import balancedness
 from tasks.problems.routing_bound import lower_bound
 from tasks.problems.routing_carried import carried_map, moved_replicas, nearest_rows
-from tasks.problems.routing_costs import even_shares, layer_costs
+from tasks.problems.routing_costs import layer_costs
+from tasks.problems.routing_live import served
 from tasks.problems.routing_search import search_map, summed
 from tasks.problems.routing_snapshot import domains_of_ranks, part_of_budget, said_of, transitions_of
 from tasks.problems.routing_split import split
@@ -290,8 +291,9 @@ class Routing:
 
     def actions(self, decision: ExpertMap) -> tuple[Action, ...]:
         """Return one action per changed layer; the gains, each after the layers before it, add up to the whole."""
-        sides = (Side(each.expert_of, each.shares, *self._served(each)) for each in (self.incumbent(), decision))
-        return expert_actions(self.deployment, self.layout, self.live, *sides, self._penalty)
+        now = self.incumbent()
+        before, after = (Side(each.expert_of, each.shares, *self._served(each)) for each in (now, decision))
+        return expert_actions(self.deployment, self.layout, self.live, before, after, self._penalty)
 
     def figures(self, decision: ExpertMap) -> tuple[Figure, ...]:
         """Return balancedness on the last window, the share of tokens that cross a domain, and the moved replicas.
@@ -338,21 +340,8 @@ class Routing:
         )
 
     def _served(self, decision: ExpertMap) -> tuple[Integers, Floats]:
-        """Return the experts of the slots on live ranks, and their shares, which add up to 1 for each; ``(..)`` both.
-
-        What is meant for failed ranks goes to the live replicas in proportion, or evenly where none of them has any.
-        """
-        placement = np.ascontiguousarray(decision.expert_of[:, self.live])
-        even = even_shares(placement, self.loads.shape[1])
-        if decision.shares is None:
-            return placement, even
-        shares = np.ascontiguousarray(decision.shares[:, self.live])
-        if self.live.all():
-            return placement, shares
-        for layer, held in enumerate(placement):
-            total = np.bincount(held, weights=shares[layer], minlength=self.loads.shape[1])[held]
-            shares[layer] = np.where(total > 0.0, shares[layer] / np.where(total > 0.0, total, 1.0), even[layer])
-        return placement, shares
+        """Return the experts of the slots on live ranks, and their shares, each ``(layers, live slots)``."""
+        return served(decision.expert_of, decision.shares, self.live, self.loads.shape[1])
 
     def _whole(self, placement: Integers, shares: Floats | None) -> ExpertMap:
         """Return the decision with these experts and shares on the live ranks, in canonical order."""
