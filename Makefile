@@ -19,7 +19,6 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m qiskit_solvers compile
 	$(BIN)/python -m flows compile
 	touch $@
 
@@ -27,10 +26,10 @@ run: setup ## plan for the small sample cluster; the result on screen and in run
 	$(BIN)/python -m flows run --sample small
 
 test: setup ## the quick tests
-	$(PYTEST) -m 'not system' -n auto --dist loadfile
+	$(PYTEST) -m 'not system and not slow' -n auto --dist loadfile
 
-system: setup ## tests with real servers, schedulers and browsers (install them with .ci/install_*.sh)
-	$(PYTEST) -m system
+system: setup ## slow tests, and those with real servers, schedulers and browsers (install them with .ci/install_*.sh)
+	$(PYTEST) -m 'system or slow'
 
 check: setup ## style, types, layers, and what the documents promise
 	$(BIN)/ruff check .
