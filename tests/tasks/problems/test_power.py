@@ -334,6 +334,7 @@ def test_a_cycle_of_dependencies_stays_unscheduled() -> None:
     assert found.start.tolist() == [6, 6, 1]
 
 
+@pytest.mark.slow
 def test_twenty_thousand_jobs_are_searched_within_the_evaluations() -> None:
     nodes = tuple(Node(f"n{k}", "H100", 8, f"n{k}", "r") for k in range(500))
     rng = np.random.default_rng(4)
