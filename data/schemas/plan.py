@@ -10,8 +10,6 @@ from data.schemas.job import Worker
 from data.schemas.routing import Index
 from data.schemas.units import RECORD, Fraction, GpuPowerW, Id, Seconds, Sha256
 
-PLAN_VERSION = "1.0"
-
 
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)

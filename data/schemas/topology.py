@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, with_config
+from pydantic import Field, with_config
 
 from data.errors import BadRecord
 from data.schemas.cluster import Link
@@ -37,9 +37,6 @@ class TopologyNode:
     gpus: Annotated[int, Field(ge=1, le=1024)] | None = None
     nvlink_domain: Id | None = None
     rack: Id | None = None
-
-
-TOPOLOGY_NODE = TypeAdapter(TopologyNode)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,6 @@ from pydantic import Field, TypeAdapter, with_config
 from data.schemas.plan import Fallback, SolverRow
 from data.schemas.units import RECORD, Count, Id, Seconds
 
-ROUNDS_FORMAT = "quantumflow-rounds-1"
-
 MessageGigabytes = Annotated[float, Field(gt=0.0, le=1e9, description="gigabytes (1e9 bytes) of one message")]
 LinkGigabytesPerSecond = Annotated[float, Field(gt=0.0, le=1e6, description="gigabytes per second, more than none")]
 

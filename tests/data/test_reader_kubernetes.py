@@ -13,7 +13,7 @@ from data.digest import SNAPSHOT
 from data.errors import BadSource, SourceUnavailable
 from data.readers.kubernetes.cluster import read_kubernetes_files, read_kubernetes_live
 from data.readers.kubernetes.groups import blocking, group_of, is_movable
-from data.readers.kubernetes.objects import natural
+from data.readers.kubernetes.objects import natural, seconds
 
 FIXTURES = Path(__file__).parent / "fixtures" / "kubernetes"
 NODES, PODS, BUDGETS = FIXTURES / "nodes.json", FIXTURES / "pods.json", FIXTURES / "budgets.json"
@@ -196,6 +196,22 @@ def test_files_that_are_no_lists_are_refused_with_their_name(tmp_path, broken):
     path.write_bytes(broken)
     with pytest.raises(BadSource, match=r"pods\.json"):
         read_kubernetes_files(NODES, path, taken_at=None)
+
+
+@pytest.mark.parametrize(("count", "said"), [("99999999999", "at most 1024 GPUs"), ("9" * 5000, "at most 1024 GPUs")])
+def test_an_absurd_number_of_gpus_sets_aside_the_node(tmp_path, count, said):
+    raw = json.loads(NODES.read_text())
+    raw["items"][0]["status"]["capacity"]["nvidia.com/gpu"] = count
+    (tmp_path / "nodes.json").write_text(json.dumps(raw))
+    found = read_kubernetes_files(tmp_path / "nodes.json", PODS, taken_at=None)
+    assert ("nodes.json: items[0].status", said) in [(bad.path, bad.expected) for bad in found.set_aside]
+    assert raw["items"][0]["metadata"]["name"] not in [node.id for node in found.snapshot.nodes]
+
+
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "", "soon", "2026-13-01T00:00:00Z"])
+def test_a_time_that_was_never_set_counts_as_unknown(stamp):
+    assert seconds(stamp) == 0.0
+    assert seconds("2026-01-01T00:00:00") == seconds("2026-01-01T00:00:00Z") == 1_767_225_600.0
 
 
 @pytest.mark.parametrize(

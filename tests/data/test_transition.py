@@ -75,6 +75,11 @@ def test_a_slot_that_does_not_exist_is_refused(state: Snapshot) -> None:
         apply_actions(state, (MoveReplicas("moe", 0, (9,), (2,), (1,), "", 0.0),))
 
 
+def test_a_slot_that_is_changed_twice_at_once_is_refused(state: Snapshot) -> None:
+    with pytest.raises(PlanRefused, match=r"each slot once, found \(3, 3\)"):
+        apply_actions(state, (MoveReplicas("moe", 0, (3, 3), (2, 2), (1, 0), "", 0.0),))
+
+
 def test_undone_migrations_run_in_the_reverse_order_of_batches() -> None:
     moves = tuple(
         Migrate(f"j{batch}", (Worker(f"a{batch}", (0,)),), (Worker(f"b{batch}", (0,)),), batch, "", 0.0)

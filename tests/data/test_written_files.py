@@ -74,6 +74,13 @@ def test_a_pipe_a_folder_and_too_large_a_file_are_refused_and_a_missing_one_may_
         read_bounded(tmp_path / "none", 3)
 
 
+def test_half_a_character_in_a_file_can_still_be_told(tmp_path: Path) -> None:
+    graph = tmp_path / "graph.json"
+    graph.write_text('{"jobs": {"A": [], "B": ["\\ud800"]}}')
+    (told,) = read_job_graph(graph).set_aside
+    assert str(told).encode() == rb"graph.json: jobs.B: expected a list of names of jobs, found ['\ud800']"
+
+
 def test_a_job_that_is_named_twice_refuses_a_graph_and_is_set_aside_in_a_profile(tmp_path: Path) -> None:
     graph = tmp_path / "graph.json"
     graph.write_text('{"jobs": {"A": [], "B": ["A"], "A": ["B"]}}')
