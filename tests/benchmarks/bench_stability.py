@@ -135,8 +135,8 @@ def compared(
         possible = aims(posed.actions(carried))
         fresh, gain = planned(posed, None)
         again, gain_again = planned(posed, LastPlan(carried, posed.nearer, stability))
-        kept = [sum(aims(made).get(key) == aim for key, aim in possible.items()) for made in (fresh, again)]
-        yield Row(cluster, problem.name.partition(":")[0], change, len(possible), *kept, gain, gain_again)
+        left, kept = (sum(aims(made).get(key) == aim for key, aim in possible.items()) for made in (fresh, again))
+        yield Row(cluster, problem.name.partition(":")[0], change, len(possible), left, kept, gain, gain_again)
 
 
 def changes(

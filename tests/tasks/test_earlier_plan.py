@@ -84,13 +84,12 @@ def assert_feasible(problem: Steady[Any], decision: Any, state: Snapshot) -> Non
     assert cross_check(after) == cross_check(state)
     if isinstance(problem, Power):
         assert problem.feasible(decision)
+    figures = {figure.name: figure.value for figure in problem.figures(decision)}
     if isinstance(problem, Placement):
-        assert problem.figures(decision)[0].value >= 0
-        moved = {figure.name: figure.value for figure in problem.figures(decision)}["placement.moved_gpus"]
-        assert moved <= state.limits.migration_budget_gpus
+        assert figures["placement.moved_gpus"] <= state.limits.migration_budget_gpus
     if isinstance(problem, Routing):
-        moved = {figure.name: figure.value for figure in problem.figures(decision)}
-        assert moved[f"routing.{problem.deployment}.moved_replicas"] <= state.limits.migration_budget_replicas
+        moved = figures[f"routing.{problem.deployment}.moved_replicas"]
+        assert moved <= state.limits.migration_budget_replicas
 
 
 def test_the_plan_of_the_same_state_is_carried_whole(noun: str) -> None:
