@@ -24,6 +24,8 @@ UNLIMITED_MW = 1 << 60
 """Headroom of a cluster without a power cap."""
 
 MJ_PER_KWH = 3.6e9
+MOST_MJ = 2.0**54
+"""One job counts with at most 5 GWh in an energy budget, so that sums of hundreds of such jobs stay exact."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +165,7 @@ def tabulate(snapshot: Snapshot, forecast_w: Mapping[str, float]) -> Tables:
         draw_mw=_milliwatts(high_net_w),
         mean_mw=_milliwatts(net_w),
         energy_kwh=net_w / 1e3 * seconds / 3600,
-        energy_mj=np.ceil(_milliwatts(net_w) * seconds - 1e-6).astype(np.int64),
+        energy_mj=np.ceil(np.minimum(_milliwatts(net_w) * seconds, MOST_MJ) - 1e-6).astype(np.int64),
         earliest=np.array([0 if job.state == "running" or job.placement else 1 for job in jobs], dtype=np.int64),
         running=running,
         needs=needs,
