@@ -5,7 +5,8 @@ Three parts, all of them unless some are asked for, on clusters that replayed tr
 
 - *columns*: at least 20 clusters of 1,024 GPUs; Kueue's rules, FGD, METIS, CP-SAT (and HiGHS with ``--highs``), our
   loop with annealing and with QAOA, all at equal seconds;
-- *proofs*: clusters on which CP-SAT proves the optimum: how often our loop reaches it, and the worst gap;
+- *proofs*: clusters on which CP-SAT proves the optimum: how often our loop reaches it, and the worst gap (our search
+  of such small clusters ends with CP-SAT too, begun from what annealing found);
 - *growth*: 1,000 to 50,000 GPUs: seconds from the snapshot to the actions, the exponent, and the goal of two minutes
   for 10,000 GPUs.
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import ortools.sat.python.cp_model  # noqa: F401  # loaded here, so that no method pays for it by the clock
+
 from qiskit_solvers.errors import SolverFailed
 from tasks.problems.placement import Placed, Placement
 from tasks.yardsticks.fragmentation_gradient import steepest
