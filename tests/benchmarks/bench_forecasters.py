@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 
 from data.generators.cluster import cluster_of
+from data.readers.expert_formats import read_expert_counts
 from data.readers.power.ml_energy import read_energy
 from tasks.forecasters.gnn import GraphSage
 from tasks.forecasters.jobs import job_samples
 from tasks.forecasters.load import Ewma, Floats
+from tasks.forecasters.load_lstm import Lstm
 from tasks.forecasters.power import judge
 from tests.benchmarks.forecasters.meta_table import QUESTIONS, MetaTable, meta_table
 from tests.benchmarks.forecasters.power_table import PowerTable, power_table
@@ -135,6 +137,8 @@ def loads(folder: Path) -> None:
         counts = np.array([json.loads(path.read_text())["logical_count"] for path in paths], dtype=np.float64)[:, 3:]
         # recordings differ in length: compare shares
         rows["DeepSeek, prefill of 512 to 4,096 tokens"] = counts / counts.sum(axis=2, keepdims=True)
+        every = read_expert_counts(sorted(folder.glob("*.json"))).loads
+        rows["DeepSeek, every recording, by name"] = every / every.sum(axis=2, keepdims=True)
     else:
         print(f"skipped, no DeepSeek recordings at {folder}")
     for name, series in rows.items():
@@ -143,6 +147,13 @@ def loads(folder: Path) -> None:
         ours = sum(float(np.abs(Ewma()(series[:window]).tokens - series[window]).sum()) for window in later)
         last = sum(float(np.abs(series[window - 1] - series[window]).sum()) for window in later)
         print(f"{name:44}{ours / total:>8.1%}{last / total:>13.1%}")
+    network = Lstm(least_windows=6)  # fewer than a run asks for: there are six recordings
+    print(
+        "\na recurrent network beside them, trained on all but the newest windows (recordings are no series in time):"
+    )
+    for name, series in rows.items():
+        if len(series) >= network.least_windows:
+            print(f"{name}: {network(series, np.random.default_rng(0)).method}")
 
 
 if __name__ == "__main__":
