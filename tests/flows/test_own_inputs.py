@@ -33,6 +33,8 @@ def test_recordings_give_maps_that_engines_load(tmp_path: Path) -> None:
     assert 0 in planned[1, :3]
     assert 0 in planned[1, 3:]
     assert read_expert_map(maps / "model.tensorrt.yaml").tolist() == planned[1:].tolist()
+    assert read_expert_map(maps / "model.ascend.json").tolist() == planned[1:].tolist()
+    assert "nothing of the plan is missing in them" in (maps / "README.txt").read_text()
 
 
 def test_tokens_get_queues(tmp_path: Path) -> None:
