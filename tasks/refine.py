@@ -17,7 +17,7 @@ from qiskit_solvers.errors import SolverFailed, TooLarge
 from qiskit_solvers.exact import Exact
 from qiskit_solvers.ising import Ising
 from qiskit_solvers.solver import Solver, Spins
-from tasks.problems.protocol import Decision, Problem, Window
+from tasks.problems.protocol import Decision, Found, Problem, Window
 
 LAST_PLAN, NEAR_LAST_PLAN = "last plan", "drawn to the last plan"
 """How reports call the last plan's decision as far as it still fits, and the best one with what it could keep of it."""
@@ -173,7 +173,7 @@ def refine(
             best = len(ends) - 1 if cost <= to_beat else best
     rows[best] = replace(rows[best], chosen=True)
     decision, trail = ends[best]
-    return Refined(decision, trail, tuple(rows), _bound(problem, trail[-1]), tuple(fallbacks))
+    return Refined(decision, trail, tuple(rows), _bound(problem, found, trail[-1]), tuple(fallbacks))
 
 
 class _Walk(Generic[Decision]):
@@ -259,10 +259,12 @@ class _Leg:
     accepted: int = 0
 
 
-def _bound(problem: Problem[Decision], cost: float) -> Bound:
-    value = problem.bound()
+def _bound(problem: Problem[Decision], found: Found[Decision], cost: float) -> Bound:
+    value, method = problem.bound(), "closed-form relaxation"
+    if found.bound > value:
+        value, method = found.bound, found.proof
     gap = None if value <= 0 else max(0.0, (cost - value) / value)
-    return Bound(problem.name, value, gap, "closed-form relaxation")
+    return Bound(problem.name, value, gap, method)
 
 
 def _less(cost: float, than: float) -> bool:

@@ -23,6 +23,8 @@ is a sum of the smallest. A migration budget bounds the GPUs of running jobs tha
 fewer are free now, none of those is taken, and nobody is moved to get more.
 """
 
+import math
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -166,10 +168,13 @@ class Placement:
         annealed, work = shared(self.room, self.crew, evaluations)
         best, accepted = anneal(decision.node_of, self.room, self.crew, annealed, HOTTEST, COLD, rng)
         found = self._canonical(prune(best, self.room, self.crew, rng))
+        bound, proof = -math.inf, ""
         if work > 0.0:
             exact = better(self.room, self.crew, found.node_of, work, rng)
             found, accepted = self._canonical(exact.node_of), accepted + exact.gains
-        return Found(found if self.cost(found) < self.cost(decision) else decision, annealed, int(accepted))
+            bound, proof = exact.bound, "CP-SAT on the whole problem"
+        found = found if self.cost(found) < self.cost(decision) else decision
+        return Found(found, annealed, int(accepted), bound, proof)
 
     def carried(self, actions: tuple[Action, ...]) -> Placed:
         """Return where an earlier plan would have everything stand, as far as that still fits."""

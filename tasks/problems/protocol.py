@@ -1,5 +1,6 @@
 """What can be refined? Anything that has a decision in force, an exact cost, and moves."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
@@ -34,11 +35,15 @@ class Found(Generic[Decision]):
         decision: the best decision seen, never worse than the one it started from.
         evaluations: moves that it evaluated.
         accepted: times that the best decision improved.
+        bound: a lower bound on the cost of every feasible decision that the search proved on its way.
+        proof: how; empty where nothing was proved.
     """
 
     decision: Decision
     evaluations: int
     accepted: int
+    bound: float = -math.inf
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ LAST_PLAN, NEAR_LAST_PLAN = "last plan", "drawn to the last plan"
 _EQUAL = 1e-9
 """Relative difference below which two costs are the same: rounding."""
 
+_PROVEN = 1e-5
+"""Relative gap below which a bound counts as met: solvers of integers round costs by about as much."""
+
 _NAMES = {"qaoa": "QAOA", "anneal": "simulated annealing", "exact": "exact enumeration"}
 
 LABELS = {
@@ -219,7 +222,7 @@ def _bound_sentence(bound: Bound, cost: float | None) -> str:
     met = cost is not None and not _less(bound.value, cost)
     if bound.gap is None and not met:
         return f"No useful lower bound is known ({one_line(bound.method)} gives {number(bound.value)})."
-    if met or (bound.gap is not None and bound.gap <= _EQUAL):
+    if met or (bound.gap is not None and bound.gap <= _PROVEN):
         return f"The plan meets the proven lower bound {number(bound.value)}: nothing better exists."
     if cost:
         left = percent(cost - bound.value, cost)

@@ -108,3 +108,11 @@ def test_the_time_guard_ends_the_loop_and_says_so(cluster: Snapshot, rng: np.ran
 def test_the_bound_is_below_the_cost(cluster: Snapshot, rng: np.random.Generator) -> None:
     refined = refine(Placement.from_snapshot(cluster), Exact(), rng, effort=SMALL)
     assert refined.bound.value <= refined.costs[-1]
+
+
+def test_what_the_search_proved_goes_before_a_looser_bound(cluster: Snapshot) -> None:
+    problem = Placement.from_snapshot(cluster)
+    effort = Effort(evaluations=100_000, rounds=1)
+    refined = refine(problem, Exact(), np.random.default_rng(0), effort=effort)
+    assert refined.bound.method == "CP-SAT on the whole problem"
+    assert problem.bound() < refined.bound.value <= refined.costs[-1]
