@@ -24,7 +24,6 @@ fewer are free now, none of those is taken, and nobody is moved to get more.
 """
 
 import math
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
