@@ -18,7 +18,7 @@ from tasks.problems.links import Links
 from tasks.problems.placement import Placement
 from tasks.problems.power import Power
 from tasks.problems.protocol import Problem
-from tasks.problems.routing import Routing
+from tasks.problems.routing import Routing, RoutingWeights
 from tasks.problems.tokens import TokenWindow
 from tasks.token_routing.routers import BoundedHash
 
@@ -53,6 +53,7 @@ def _routing() -> None:
     snapshot = Sample()().snapshot
     for deployment in snapshot.deployments:
         _use(Routing.from_snapshot(snapshot, deployment.id))
+        _use(Routing.from_snapshot(snapshot, deployment.id, weights=RoutingWeights(uneven=True)))
 
 
 def _tokens() -> None:

@@ -41,6 +41,12 @@ MigrationBudget = Annotated[
     int | None, typer.Option(min=0, help="GPUs of running jobs that the plan may move. Default: the snapshot's.")
 ]
 PowerCap = Annotated[float | None, typer.Option(help="Watts that the cluster may draw. Default: the snapshot's.")]
+EnergyBudget = Annotated[
+    float | None, typer.Option(help="kWh of all jobs until they end, above idle GPUs. Default: the snapshot's.")
+]
+Frontier = Annotated[
+    int, typer.Option(min=0, max=16, help="Show in the report how much later jobs end under this many energy budgets.")
+]
 Output = Annotated[Path, typer.Option(help="Folder of the runs.")]
 PreviousPlan = Annotated[
     Path | None,

@@ -104,6 +104,21 @@ class RunParams(BaseModel):
         description="Of the whole cluster; empty takes the snapshot's",
         json_schema_extra={"position": 6},
     )
+    energy_budget_kwh: float | None = Field(
+        default=None,
+        gt=0,
+        title="Energy budget (kWh)",
+        description="Of all jobs until they end, above idle GPUs; empty takes the snapshot's",
+        json_schema_extra={"position": 15},
+    )
+    energy_frontier: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        title="Plans of the energy frontier",
+        description="Shows in the report how much later jobs end under this many energy budgets; 0 shows nothing",
+        json_schema_extra={"position": 16},
+    )
     output: Path = Field(
         default=Path("runs"),
         title="Output folder",
@@ -176,6 +191,8 @@ class RunParams(BaseModel):
             limits = replace(limits, migration_budget_replicas=self.migration_budget_replicas)
         if self.power_cap_w is not None:
             limits = replace(limits, power_cap_w=self.power_cap_w)
+        if self.energy_budget_kwh is not None:
+            limits = replace(limits, energy_budget_kwh=self.energy_budget_kwh)
         return limits
 
     def options(self) -> str:

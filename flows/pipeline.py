@@ -6,6 +6,7 @@ from data.errors import PlanRefused
 from flows.archives import archive_checkpoints
 from flows.artifacts import publish_artifacts
 from flows.capabilities import improve
+from flows.energy import energy_choices
 from flows.params import Params
 from flows.publish import write_run
 from flows.run_folder import run_folder
@@ -63,6 +64,10 @@ def plan_cluster(params: Params, name: str) -> str:
             wrong = "; ".join(f"{check.name}: {check.detail}" for check in verdict.checks if not check.passed)
             raise PlanRefused(f"the validator refused the plan, nothing was written: {wrong}")
         watch.enter("report", 0.97)
-        write_run(folder.path, plan, reading.snapshot, forecast, verdict, watch.finish())
+        choices = None
+        if params.energy_frontier > 1:
+            asked = params.energy_frontier, params.work.evaluations, params.seed
+            choices = energy_choices(reading.snapshot, forecast, plan.actions, *asked)
+        write_run(folder.path, plan, reading.snapshot, forecast, verdict, watch.finish(), choices)
     publish_artifacts(plan, verdict, folder.final, name)
     return str(folder.final)

@@ -16,6 +16,7 @@ from tasks.report.expert_formats import engine_files, not_carried
 from tasks.report.kubernetes import as_kubernetes
 from tasks.report.page import PowerSeries, render_report
 from tasks.report.power_caps import as_dcgm, as_json, as_nvidia_smi, energy_account, node_caps
+from tasks.report.power_frontier import EnergyChoices
 from tasks.report.shell import as_shell
 from tasks.report.slurm import as_slurm
 from tasks.validate import Verdict
@@ -36,11 +37,21 @@ def write_run(
     forecast: Forecast,
     verdict: Verdict,
     seconds: tuple[tuple[str, float], ...],
+    choices: EnergyChoices | None = None,
 ) -> None:
     """Write everything that a run leaves into ``folder``.
 
     ``plan.json`` and ``snapshot.json`` hold no clock's figures: the same input and seed give the same
     bytes. What took how long stands in ``timings.json`` and in the report.
+
+    Args:
+        folder: of the run.
+        plan: verified.
+        snapshot: that it was made for.
+        forecast: what was assumed of jobs.
+        verdict: of the validator.
+        seconds: what each phase took.
+        choices: the energy frontier, where it was asked for.
     """
     after = apply_actions(snapshot, plan.actions)
     write_plan(plan, folder / PLAN)
@@ -48,7 +59,7 @@ def write_run(
     caps, energy = node_caps(plan, snapshot), energy_account(plan, snapshot)
     missing = tuple(note for deployment in after.deployments for note in not_carried(deployment))
     told = replace(plan, notes=(*plan.notes, *missing))  # known only now, when the maps are written
-    report = render_report(told, snapshot, after, verdict, seconds, _power(snapshot, after, forecast), energy)
+    report = render_report(told, snapshot, after, verdict, seconds, _power(snapshot, after, forecast), energy, choices)
     texts = {
         REPORT: report,
         TIMINGS: json.dumps({phase: round(spent, 3) for phase, spent in seconds}, indent=1) + "\n",

@@ -18,6 +18,7 @@ from tasks.report.outcome import figure_change, key_figures, method_name, outcom
 from tasks.report.plain import one_line
 from tasks.report.power_caps import EnergyAccount
 from tasks.report.power_chart import PowerSeries, power_chart
+from tasks.report.power_frontier import EnergyChoices, frontier_chart, frontier_lines
 from tasks.report.quantities import counted, duration, number, percent, quantity
 from tasks.report.start_chart import start_chart
 from tasks.report.topology_map import topology_maps
@@ -72,6 +73,7 @@ def render_report(
     seconds: Sequence[tuple[str, float]] = (),
     power: PowerSeries | None = None,
     energy: EnergyAccount | None = None,
+    choices: EnergyChoices | None = None,
 ) -> str:
     """Return the page of ``plan``.
 
@@ -83,6 +85,7 @@ def render_report(
         seconds: phases of the run and what they took, in order; ``refine <problem>: <method>`` for a solver's.
         power: draw of each slot before and after; without it there is no chart.
         energy: what the schedules in force and planned need; without it there is no table.
+        choices: plans under several energy budgets; without them there is no frontier.
 
     Returns:
         HTML without any reference to another file, bounded in size whatever the size of the cluster.
@@ -110,6 +113,8 @@ def render_report(
         power=power,
         energy=energy,
         power_chart=power_chart(power) if power else None,
+        frontier=frontier_chart(choices.choices, choices.in_force, choices.plan) if choices else None,
+        frontier_lines=frontier_lines(choices.choices, choices.in_force) if choices else (),
         starts=start_chart(before, after),
         groups=_groups(plan.actions),
         gain_units=GAIN_UNITS,

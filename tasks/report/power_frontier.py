@@ -32,6 +32,21 @@ class Choice:
             raise ValueError(f"expected finite kWh and hours, got {self.energy_kwh} and {self.completion_h}")
 
 
+@dataclass(frozen=True, slots=True)
+class EnergyChoices:
+    """What can be chosen between energy and time.
+
+    Args:
+        choices: plans by rising energy.
+        in_force: what is in force.
+        plan: the plan that was made.
+    """
+
+    choices: tuple[Choice, ...]
+    in_force: Choice
+    plan: Choice
+
+
 def frontier_chart(choices: tuple[Choice, ...], in_force: Choice, plan: Choice | None = None) -> Markup:
     """Return completion over energy: a line through the choices, and marks for what is in force and the plan.
 

@@ -101,6 +101,14 @@ def test_an_over_cap_cluster_is_brought_under_its_cap(power_model: Path, tmp_pat
     assert metrics["power.overload_kwh"].after == 0
 
 
+def test_an_energy_budget_is_kept_and_its_price_is_shown(power_model: Path, tmp_path: Path) -> None:
+    asked = {"nouns": ("power",), "power_model": power_model, "custom_effort": Effort(20_000, 1, 8, 1, 4)}
+    run = planned(tmp_path, energy_budget_kwh=3000.0, energy_frontier=3, **asked)
+    energy = {metric.name: metric for metric in plan_of(run).metrics}["power.jobs_energy_kwh"]
+    assert energy.after <= 3000.0 < energy.before
+    assert "Energy against time" in (run / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("flow", "params", "noun"),
     [
