@@ -1,0 +1,73 @@
+"""How does a tensor become a tensor train, with a given error at each bond?
+
+TT-SVD (Oseledets 2011, doi 10.1137/090752286): bonds are cut from left to right, each by a truncated singular value
+decomposition. What is left is a projection each time, so the squared errors of the bonds add up exactly, and what one
+bond does not use of its share may be given to the next.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Cores = tuple[Array, ...]
+
+_GRAM_FLOOR = 1e-10
+"""Of the squared norm: below it a Gram matrix in 64-bit numbers no longer tells small singular values from rounding."""
+
+
+def left_basis(matrix: Array, squares_allowed: float) -> Array:
+    """Return an orthonormal basis of the leading left singular vectors, ``(rows, rank)``, rank at least 1.
+
+    Args:
+        matrix: ``(rows, columns)``.
+        squares_allowed: most that the squared singular values which are left out may sum to.
+    """
+    rows, columns = matrix.shape
+    total = float(np.vdot(matrix, matrix))
+    if squares_allowed < _GRAM_FLOOR * total:
+        basis, values, _ = np.linalg.svd(matrix, full_matrices=False)
+        return np.ascontiguousarray(basis[:, : kept(values**2, squares_allowed)])
+    if rows <= columns:
+        squares, vectors = np.linalg.eigh(matrix @ matrix.T)
+        rank = kept(np.maximum(squares[::-1], 0.0), squares_allowed)
+        return np.ascontiguousarray(vectors[:, ::-1][:, :rank])
+    squares, vectors = np.linalg.eigh(matrix.T @ matrix)
+    rank = kept(np.maximum(squares[::-1], 0.0), squares_allowed)
+    return np.ascontiguousarray(np.linalg.qr(matrix @ vectors[:, ::-1][:, :rank])[0])
+
+
+def kept(squares: Array, allowed: float) -> int:
+    """Return how many of ``squares``, descending, must stay so that the rest sums to at most ``allowed``; at least 1."""
+    tails = np.cumsum(squares[::-1])[::-1]
+    return max(1, int(np.count_nonzero(tails > allowed)))
+
+
+def decompose(tensor: Array, shares: tuple[float, ...], squares_allowed: float) -> Cores:
+    """Return the cores of a tensor train, ``(rank, mode, next rank)`` each; all but the last have orthonormal columns.
+
+    Args:
+        tensor: of any shape.
+        shares: of the squared error, one for each bond.
+        squares_allowed: greatest sum of squared differences.
+    """
+    cores = []
+    rank, rest, spare = 1, tensor.reshape(1, -1), 0.0
+    for mode, share in zip(tensor.shape, shares, strict=False):  # the last mode has no bond after it
+        matrix = rest.reshape(rank * mode, -1)
+        spare += share * squares_allowed
+        basis = left_basis(matrix, spare)
+        rest = basis.T @ matrix
+        lost = float(np.vdot(matrix, matrix)) - float(np.vdot(rest, rest))
+        spare = max(0.0, spare - max(0.0, lost))
+        cores.append(basis.reshape(rank, mode, -1))
+        rank = basis.shape[1]
+    cores.append(rest.reshape(rank, tensor.shape[-1], 1))
+    return tuple(cores)
+
+
+def reconstruct(cores: Cores) -> Array:
+    """Return the tensor of a tensor train."""
+    left = cores[0]
+    for core in cores[1:]:
+        left = left.reshape(-1, core.shape[0]) @ core.reshape(core.shape[0], -1)
+    return left.reshape(tuple(core.shape[1] for core in cores))
