@@ -266,7 +266,7 @@ def train(
 
 @app.command()
 def schema(
-    name: Annotated[Literal["snapshot", "plan"], typer.Argument(help="Which format.")],
+    name: Annotated[Literal["snapshot", "plan", "rounds"], typer.Argument(help="Which format.")],
 ) -> None:
     """Print the JSON schema of the snapshot or of the plan."""
     from data.jsonschema import schema_text
