@@ -12,7 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.errors import BadRecord, SourceUnavailable
-from data.readers.checkpoint.file import CheckpointFile, read_checkpoint
+from data.readers.checkpoint.contents import CheckpointContents as CheckpointFile
+from data.readers.checkpoint.file import read_checkpoint
 from data.readers.checkpoint.torch_state import tensor_of_bytes, unpack_state
 from data.whole_file import whole_file
 from tasks.codecs.archive import Archive, open_archive

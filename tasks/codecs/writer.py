@@ -1,13 +1,12 @@
 """How is an archive written, in one pass, a few chunks in memory at a time?
 
-Threads pack chunks ahead; one thread writes them in order, so that the same input gives the same bytes whatever the
-number of threads.
+Threads pack chunks ahead, across tensors; one thread writes them in order, so that the same input gives the same bytes
+whatever the number of threads, and whether or not the write was killed and continued.
 """
 
 import hashlib
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
@@ -20,10 +19,11 @@ from tasks.codecs.archive import Archive
 from tasks.codecs.chain import Chain
 from tasks.codecs.container import OPENING, closing
 from tasks.codecs.in_order import in_order
-from tasks.codecs.index import BASES_MAX, CHUNK_BYTES, Base, Error, Index, Source, Stored
+from tasks.codecs.index import BASES_MAX, Base, Error, Index, Source, Stored
+from tasks.codecs.journal import Finished, Journal
 from tasks.codecs.lossless import Lossless
-from tasks.codecs.protocol import Around
-from tasks.codecs.treatment import BaseTensor, ByChunk, Loss, Packed, Policy, Treatment, Whole
+from tasks.codecs.planning import Chunk, Leaves, Planned, Planning, packed
+from tasks.codecs.treatment import BaseTensor, Loss, Policy, Treatment
 
 Written = Callable[[int], None]
 """Told the raw bytes of each chunk as it is written, for a progress bar."""
@@ -44,6 +44,7 @@ def write_archive(
     base: Archive | None = None,
     workers: int = 1,
     written: Written = lambda _octets: None,
+    journal: Journal | None = None,
 ) -> Index:
     """Write an archive; the same input and policy give the same bytes, whatever the workers.
 
@@ -51,7 +52,7 @@ def write_archive(
     whatever a treatment makes as a whole.
 
     Args:
-        file: empty, and open for writing.
+        file: empty, and open for writing. With a journal: open for reading too, and it may hold the beginning.
         source: the checkpoint that is compressed.
         leaves: what in it is no tensor.
         tensors: in the order in which they are to be restored; those that may be equal are read twice.
@@ -59,12 +60,13 @@ def write_archive(
         base: an archive to take differences to, where a tensor of the same name, type and shape is in it.
         workers: threads that pack.
         written: told of each chunk.
+        journal: told of each tensor; what it has of an earlier attempt at the same write is checked and kept.
 
     Returns:
         The index as it was written.
 
     Raises:
-        BadRecord: the chain of bases would be longer than a reader follows.
+        BadRecord: the chain of bases would be longer than a reader follows, or a tensor is not as long as it says.
         ValueError: the archive would have more chunks than a reader accepts.
         OSError: the disk is full.
     """
@@ -73,132 +75,112 @@ def write_archive(
         if base.depth + 1 > BASES_MAX:
             raise BadRecord(str(base.path), f"at most {BASES_MAX - 1} archives below it", str(base.depth))
         under = Base(base.path.name, base.index_sha256, base.depth + 1)
+    first, given = Leaves(leaves), list(tensors)
+    writing, planning = _Writing(file, journal), Planning(policy, base)
+    kept = writing.begin([first, *given])
+    for tensor, earlier in zip((first, *given), kept, strict=False):
+        written(earlier.raw_bytes)
+        if tensor is not first:
+            planning.know(tensor, earlier)
+    cuts = (
+        cut
+        for tensor in (first, *given)[len(kept) :]
+        for cut in (first.cuts() if tensor is first else planning.cuts(tensor))
+    )
     with ThreadPoolExecutor(workers) as pool:
-        writing = _Writing(file, pool if workers > 1 else None, 2 * workers, written)
-        writing.put(OPENING)
-        stored_leaves = writing.pack(Stored("leaves", "U8", (len(leaves),)), _cut(leaves), Lossless(), None, None)
-        stored = tuple(writing.tensor(tensor, policy, base) for tensor in tensors)
+        for chunk in map(packed, cuts) if workers == 1 else in_order(pool, packed, cuts, 2 * workers):
+            writing.put(chunk)
+            written(chunk.raw_bytes)
+    stored_leaves, *stored = writing.stored.values()
     if all(each.base is None for each in stored):
         under = None  # nothing is a difference: the archive stands alone
-    index = Index(source, tuple(writing.chains), stored_leaves, stored, under)
+    index = Index(source, tuple(writing.chains), stored_leaves, tuple(stored), under)
     file.write(closing(index, writing.offset, writing.digest.digest()))
     return index
 
 
 @dataclass(slots=True, eq=False)
 class _Writing:
-    """The state of one archive while it is written."""
+    """The state of one archive while it is written; ``stored`` has the leaves under the key None."""
 
     file: BinaryIO
-    pool: ThreadPoolExecutor | None
-    ahead: int
-    written: Written
+    journal: Journal | None
     offset: int = 0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     chains: dict[Chain, int] = field(default_factory=dict)
-    seen: dict[tuple[int, str], list[tuple[Tensor, Stored]]] = field(default_factory=dict)
+    stored: dict[str | None, Stored] = field(default_factory=dict)
+    chunks: list[Chunk] = field(default_factory=list)
 
-    def put(self, octets: Octets) -> None:
-        self.file.write(octets)
-        self.digest.update(octets)
-        self.offset += len(octets)
+    def begin(self, tensors: Sequence[Tensor]) -> Sequence[Stored]:
+        """Write the opening, or find how much of an earlier attempt is there, and return its tensors."""
+        if self.journal is not None and self.journal.earlier:
+            for finished, tensor in zip(self.journal.earlier, tensors, strict=False):
+                if not self.take_over(finished, tensor):
+                    break
+            self.journal.begin_anew(len(self.stored))
+        if not self.stored:
+            self.digest, self.offset = hashlib.sha256(OPENING), len(OPENING)
+            self.file.seek(0)
+            self.file.write(OPENING)
+        self.file.seek(self.offset)
+        if self.journal is not None:
+            self.file.truncate()
+        return list(self.stored.values())
 
-    def tensor(self, tensor: Tensor, policy: Policy, base: Archive | None) -> Stored:
-        """Write a tensor, unless its bytes are in the archive already."""
-        bare = Stored(tensor.name, tensor.dtype, tensor.shape)
-        first = next(tensor.pieces(CHUNK_BYTES), b"")
-        alike = self.seen.setdefault((bare.raw_bytes, xxhash.xxh3_64_hexdigest(first)), [])
-        below = _base_tensor(bare, base)
-        treatment = policy(tensor, below)
-        for earlier, kept in alike if len(first) else ():
-            if kept.dtype == bare.dtype and _same_bytes(earlier, tensor) and _same_promise(kept, treatment):
-                return replace(bare, same_as=kept.name, error=kept.error)
-        stored = self.treated(bare, tensor, treatment, below)
-        alike.append((tensor, stored))
-        return stored
+    def take_over(self, finished: Finished, tensor: Tensor) -> bool:
+        """Keep a tensor of an earlier attempt, if its chunks are in the file as the journal says."""
+        stored, digest, at = finished.stored, self.digest.copy(), self.offset
+        if not at:
+            digest, at = hashlib.sha256(OPENING), len(OPENING)
+            self.file.seek(0)
+            if self.file.read(at) != OPENING:
+                return False
+        self.file.seek(at)
+        for number, length in enumerate(stored.lengths):
+            octets = self.file.read(length)
+            if xxhash.xxh3_64_hexdigest(octets) != stored.packed_hashes[16 * number : 16 * number + 16]:
+                return False
+            digest.update(octets)
+        at += stored.packed_bytes
+        if (stored.name, stored.dtype, stored.shape, at) != (tensor.name, tensor.dtype, tensor.shape, finished.offset):
+            return False
+        self.digest, self.offset = digest, at
+        for chain in finished.chains:
+            self.chains.setdefault(chain, len(self.chains))
+        self.stored[stored.name if self.stored else None] = stored
+        return True
 
-    def treated(self, bare: Stored, tensor: Tensor, treatment: Treatment, below: BaseTensor | None) -> Stored:
-        """Write the chunks of a tensor."""
-        if isinstance(treatment.form, Whole):
-            whole = treatment.form
-            content = whole.content.data.cast("B")
-            made = self.pack(replace(bare, recipe=whole.recipe), _cut(content), Lossless(), None, None)
-            return replace(made, error=_error(treatment, whole.loss))
-        if treatment.delta and below is not None:
-            bare = replace(bare, piece_bytes=below.piece_bytes, base=bare.name)
-        else:
-            below = None
-        return self.pack(bare, tensor.pieces(bare.piece_bytes), treatment.form, below, treatment)
+    def put(self, chunk: Chunk) -> None:
+        """Write a chunk; with the last one of a tensor the tensor is finished."""
+        self.file.write(chunk.octets)
+        self.digest.update(chunk.octets)
+        self.offset += len(chunk.octets)
+        self.chunks.append(replace(chunk, octets=b"", raw_bytes=len(chunk.octets)))
+        if len(self.chunks) >= chunk.planned.count:
+            self.finish(chunk.planned)
 
-    def pack(
-        self,
-        bare: Stored,
-        pieces: Iterable[Octets],
-        form: ByChunk,
-        below: BaseTensor | None,
-        treatment: Treatment | None,
-    ) -> Stored:
-        """Pack and write chunks; return the tensor with them."""
-        dtype = "U8" if bare.recipe is not None else bare.dtype
-
-        def packed(numbered: tuple[int, Octets]) -> tuple[int, Packed, str, str]:
-            number, raw = numbered
-            made = form.pack(raw, Around(dtype, None if below is None else below.piece(number)))
-            restored = raw if made.restored is None else made.restored
-            return len(raw), made, xxhash.xxh3_64_hexdigest(made.octets), xxhash.xxh3_64_hexdigest(restored)
-
-        numbered = enumerate(pieces)
-        chunks: Iterator[tuple[int, Packed, str, str]]
-        if self.pool is None or math.prod(bare.shape) == 0:
-            chunks = map(packed, numbered)
-        else:
-            chunks = in_order(self.pool, packed, numbered, self.ahead)
-        lengths, chains, losses = [], [], []
-        hashes: tuple[list[str], list[str]] = ([], [])
-        for raw_bytes, made, packed_hash, raw_hash in chunks:
-            self.put(made.octets)
-            lengths.append(len(made.octets))
-            chains.append(self.chains.setdefault(made.chain, len(self.chains)))
-            hashes[0].append(packed_hash)
-            hashes[1].append(raw_hash)
-            losses += [] if made.loss is None else [made.loss]
-            self.written(raw_bytes)
-        return replace(
+    def finish(self, planned: Planned) -> None:
+        """Put a tensor whose chunks are all written into the index, and into the journal."""
+        chunks = self.chunks if planned.count else []
+        known = len(self.chains)
+        bare = planned.bare
+        if self.stored and bare.name in self.stored:
+            raise BadRecord(bare.name, "every tensor's name once", "one twice")
+        twin = None if bare.same_as is None else self.stored[bare.same_as]
+        loss = planned.loss or _sum([chunk.loss for chunk in chunks if chunk.loss is not None])
+        stored = replace(
             bare,
-            lengths=tuple(lengths),
-            chains=tuple(chains),
-            packed_hashes="".join(hashes[0]),
-            raw_hashes="".join(hashes[1]),
-            error=None if treatment is None else _error(treatment, _sum(losses)),
+            lengths=tuple(chunk.raw_bytes for chunk in chunks),
+            chains=tuple(self.chains.setdefault(chunk.chain, len(self.chains)) for chunk in chunks),
+            packed_hashes="".join(chunk.packed_hash for chunk in chunks),
+            raw_hashes="".join(chunk.raw_hash for chunk in chunks),
+            error=_error(planned, loss) if twin is None else twin.error,
         )
-
-
-def _cut(octets: Octets) -> Iterator[Octets]:
-    view = memoryview(octets)
-    return (view[start : start + CHUNK_BYTES] for start in range(0, len(view), CHUNK_BYTES))
-
-
-def _base_tensor(bare: Stored, base: Archive | None) -> BaseTensor | None:
-    """Return the tensor of the base that has the same name, type and shape."""
-    if base is None:
-        return None
-    below = base.find(bare.name)
-    if below is None or (below.dtype, below.shape) != (bare.dtype, bare.shape):
-        return None
-    content = base.content_of(below)
-    if content.recipe is not None or content.raw_bytes == 0:
-        return None
-    return BaseTensor(content.piece_bytes, lambda number: base.piece(content, number))
-
-
-def _same_bytes(one: Tensor, other: Tensor) -> bool:
-    pairs = itertools.zip_longest(one.pieces(CHUNK_BYTES), other.pieces(CHUNK_BYTES))
-    return all(left == right for left, right in pairs)
-
-
-def _same_promise(kept: Stored, treatment: Treatment) -> bool:
-    """Return whether a tensor that is kept so keeps the promise of ``treatment``."""
-    return kept.error is None or treatment.bound == (kept.error.mode, kept.error.bound)
+        self.stored[stored.name if self.stored else None] = stored
+        self.chunks = []
+        if self.journal is not None:
+            self.file.flush()
+            self.journal.add(Finished(stored, tuple(self.chains)[known:], self.offset))
 
 
 def _sum(losses: list[Loss]) -> Loss:
@@ -211,9 +193,9 @@ def _sum(losses: list[Loss]) -> Loss:
     )
 
 
-def _error(treatment: Treatment, loss: Loss) -> Error | None:
-    if treatment.bound is None:
+def _error(planned: Planned, loss: Loss) -> Error | None:
+    if planned.bound is None:
         return None
     rms = math.sqrt(loss.squares / loss.elements) if loss.elements else 0.0
     relative = math.sqrt(loss.squares / loss.energy) if loss.energy else 0.0
-    return Error(*treatment.bound, loss.max_abs, rms, relative, loss.exact)
+    return Error(*planned.bound, loss.max_abs, rms, relative, loss.exact)

@@ -19,7 +19,8 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 from data.errors import BadRecord, SourceUnavailable
-from data.readers.checkpoint.file import CheckpointFile, Format, read_checkpoint
+from data.readers.checkpoint.contents import Format
+from data.readers.checkpoint.file import read_checkpoint
 from tasks.codecs.index import Source, SourceFile
 from tasks.codecs.writer import write_archive
 from tasks.compress import (
@@ -208,8 +209,8 @@ def test_an_archive_cannot_take_the_place_of_its_source(tmp_path: Path) -> None:
         compress_checkpoint(tmp_path / "m.safetensors", tmp_path / "." / "m.safetensors")
 
 
-def source(format: Format, sha256: str, size: int, checkpoint: CheckpointFile) -> Source:  # noqa: A002
-    file = SourceFile("", sha256, size, len(checkpoint.leaves), len(checkpoint.tensors))
+def source(format: Format, sha256: str, size: int, leaves: bytes, tensors: int) -> Source:  # noqa: A002
+    file = SourceFile("", sha256, size, len(leaves), tensors)
     return Source(format, sha256, size, (file,))
 
 
@@ -219,7 +220,7 @@ def forged(folder: Path) -> Path:
     save_file(weights(2), folder / "other.safetensors")
     compressed = compress_checkpoint(folder / "m.safetensors", folder / "genuine.qfz")
     other = read_checkpoint(folder / "other.safetensors")
-    origin = source("safetensors", compressed.source_sha256, compressed.source_bytes, other)
+    origin = source("safetensors", compressed.source_sha256, compressed.source_bytes, other.leaves, len(other.tensors))
     with (folder / "forged.qfz").open("wb") as file:
         write_archive(file, origin, other.leaves, other.tensors)
     return folder / "forged.qfz"
@@ -257,7 +258,7 @@ def test_a_torch_archive_with_hostile_leaves_restores_nothing(tmp_path: Path) ->
     misshapen = (b"", b"{}", b'{"dict":7}', b'{"dict":[[[],1]]}', b'{"bytes":"xy"}', b"\xff", b"[" * 100_000)
     for leaves in (*unknown, *misshapen):
         with (tmp_path / "m.qfz").open("wb") as file:
-            write_archive(file, source("torch", "0" * 64, 9, CheckpointFile("torch", leaves, ())), leaves, ())
+            write_archive(file, source("torch", "0" * 64, 9, leaves, 0), leaves, ())
         with pytest.raises(BadRecord, match="expected the state of a torch file"):
             restore_checkpoint(tmp_path / "m.qfz", tmp_path / "r.pt")
     assert names(tmp_path) == ["m.qfz"]
