@@ -3,43 +3,17 @@
 Schuld, Bocharov, Svore and Wiebe 2020, doi 10.1103/PhysRevA.101.032308. Angles are ``(layers, qubits, 3)``: each qubit
 gets RZ(first), RY(second), RZ(third), in this order, then qubit ``i`` controls qubit ``i + reach``, where the reach of
 layer ``l`` is ``l % (qubits - 1) + 1``. With the RZ angles at 0 the circuit is a real rotation of real vectors.
+Here it acts on arrays; :mod:`qiskit_solvers.variational.entangling_circuit` has it as gates.
 """
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
 
 from qiskit_solvers.errors import TooLarge
 from qiskit_solvers.variational.kernels import Complexes, Floats, backward, forward, value_and_slopes
 
 MAX_QUBITS = 10
 """Widest circuit here: blocks of 1,024 entries, whose second moments take 8 MB."""
-
-
-def bound(angles: npt.ArrayLike) -> QuantumCircuit:
-    """Return the circuit at angles ``(layers, qubits, 3)``.
-
-    Raises:
-        ValueError: another shape, or an angle that is not finite.
-        TooLarge: more than :data:`MAX_QUBITS` qubits.
-    """
-    checked = checked_angles(angles)
-    return _circuit(checked.shape[0], checked.shape[1], checked.reshape(-1).tolist())
-
-
-def open_circuit(layers: int, qubits: int) -> tuple[QuantumCircuit, ParameterVector]:
-    """Return the circuit over open angles, and the angles, in the order of ``angles.reshape(-1)``.
-
-    Raises:
-        ValueError: no layer, or no qubit.
-        TooLarge: more than :data:`MAX_QUBITS` qubits.
-    """
-    checked_angles(np.zeros((layers, qubits, 3)))
-    vector = ParameterVector("angle", layers * qubits * 3)
-    return _circuit(layers, qubits, list(vector)), vector
 
 
 def applied(angles: npt.ArrayLike, states: npt.ArrayLike, *, inverse: bool = False) -> Complexes:
@@ -83,6 +57,12 @@ def expectation(angles: npt.ArrayLike, states: npt.ArrayLike, diagonal: npt.Arra
     return float(value), slopes
 
 
+def of_real_turns(turns: npt.ArrayLike) -> Floats:
+    """Return the angles, ``(layers, qubits, 3)``, of a real circuit with these RY angles, ``(layers, qubits)``."""
+    rises = np.asarray(turns, dtype=np.float64)
+    return np.ascontiguousarray(rises[..., None] * np.array([0.0, 1.0, 0.0]))
+
+
 def checked_angles(angles: npt.ArrayLike) -> Floats:
     """Return angles as ``(layers, qubits, 3)`` of float64.
 
@@ -105,18 +85,3 @@ def _checked_states(states: npt.ArrayLike, qubits: int) -> Complexes:
     if columns.ndim != 2 or columns.shape[0] != 2**qubits:
         raise ValueError(f"states: expected shape ({2**qubits}, states), got {columns.shape}")
     return columns
-
-
-def _circuit(layers: int, qubits: int, angles: list[Any]) -> QuantumCircuit:
-    circuit = QuantumCircuit(qubits, name="layers")
-    turns = iter(angles)
-    for layer in range(layers):
-        for qubit in range(qubits):
-            circuit.rz(next(turns), qubit)
-            circuit.ry(next(turns), qubit)
-            circuit.rz(next(turns), qubit)
-        if qubits > 1:
-            reach = layer % (qubits - 1) + 1
-            for qubit in range(qubits):
-                circuit.cx(qubit, (qubit + reach) % qubits)
-    return circuit

@@ -14,7 +14,8 @@ from qiskit import QuantumCircuit
 
 from qiskit_solvers.backends.protocol import Backend, Batch
 from qiskit_solvers.linear_algebra.amplitude_encoding import encoded
-from qiskit_solvers.variational.entangling_layers import checked_angles, open_circuit
+from qiskit_solvers.variational.entangling_circuit import open_circuit
+from qiskit_solvers.variational.entangling_layers import checked_angles
 from qiskit_solvers.variational.kernels import Floats
 from qiskit_solvers.variational.parameter_shift import slopes
 

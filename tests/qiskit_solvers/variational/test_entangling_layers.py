@@ -5,7 +5,8 @@ import pytest
 from qiskit.quantum_info import Operator
 
 from qiskit_solvers import TooLarge
-from qiskit_solvers.variational.entangling_layers import applied, bound, expectation, open_circuit
+from qiskit_solvers.variational.entangling_circuit import bound, open_circuit
+from qiskit_solvers.variational.entangling_layers import applied, expectation
 from qiskit_solvers.variational.parameter_shift import slopes
 
 SIZES = [(1, 1), (2, 2), (3, 3), (4, 4)]
