@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tasks.codecs.networks.trains import Array, Cores
+from tasks.codecs.networks.trains import Array, Cores, solved
 
 _SWEEPS = 60
 """At most so many rounds of least squares for each rank."""
@@ -36,7 +36,7 @@ def decompose(tensor: Array, relative_error: float, rng: np.random.Generator) ->
     squares = float(np.vdot(tensor, tensor))
     unfolded = [np.moveaxis(tensor, mode, 0).reshape(length, -1) for mode, length in enumerate(tensor.shape)]
     ranks = tensor.size // sum(tensor.shape)
-    factors = [np.zeros((length, 0)) for length in tensor.shape]
+    factors: list[Array] = [np.zeros((length, 0)) for length in tensor.shape]
     lost = math.inf
     for _ in range(max(1, ranks)):
         factors = [np.hstack([factor, _random_column(factor, rng)]) for factor in factors]
@@ -46,7 +46,7 @@ def decompose(tensor: Array, relative_error: float, rng: np.random.Generator) ->
                 others = [factor for place, factor in enumerate(factors) if place != mode]
                 rows = khatri_rao(others)
                 gram = math.prod([other.T @ other for other in others], start=np.ones((rows.shape[1],) * 2))
-                factors[mode] = np.linalg.lstsq(gram, (unfolded[mode] @ rows).T, rcond=1e-13)[0].T
+                factors[mode] = solved(gram, (unfolded[mode] @ rows).T, 1e-13).T
                 if mode:
                     factors[0], factors[mode] = _weights_first(factors[0], factors[mode])
             found = unfolded[0] - factors[0] @ khatri_rao(factors[1:]).T
@@ -73,7 +73,8 @@ def reconstruct(cores: Cores) -> Array:
     """Return the tensor of factors."""
     shape = tuple(core.shape[0] for core in cores)
     if len(cores) == 1:
-        return cores[0].sum(axis=1)
+        total: Array = cores[0].sum(axis=1)
+        return total
     tensor: Array = (cores[0] @ khatri_rao(cores[1:]).T).reshape(shape)
     return tensor
 

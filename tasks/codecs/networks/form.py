@@ -64,7 +64,7 @@ class NetworkForm:
             len(self.budget) != places or min(self.budget) < 0.0 or not 0.0 < sum(self.budget) <= 1.0 + 1e-9
         ):
             raise ValueError(
-                f"budget: expected {places} shares of at least 0 that sum to at most 1, found {self.budget}"
+                f"budget: expected {places} shares, none negative, of at most 1 in sum, found {self.budget}"
             )
 
     @property

@@ -37,7 +37,7 @@ def left_basis(matrix: Array, squares_allowed: float) -> Array:
 
 
 def kept(squares: Array, allowed: float) -> int:
-    """Return how many of ``squares``, descending, must stay so that the rest sums to at most ``allowed``; at least 1."""
+    """Return how many of ``squares``, descending, stay so that the rest sums to at most ``allowed``, and 1 at least."""
     tails = np.cumsum(squares[::-1])[::-1]
     return max(1, int(np.count_nonzero(tails > allowed)))
 
@@ -71,3 +71,8 @@ def reconstruct(cores: Cores) -> Array:
     for core in cores[1:]:
         left = left.reshape(-1, core.shape[0]) @ core.reshape(core.shape[0], -1)
     return left.reshape(tuple(core.shape[1] for core in cores))
+
+
+def solved(matrix: Array, right: Array, smallest: float) -> Array:
+    """Return the least-squares solution; singular values below ``smallest`` of the first count as 0."""
+    return np.asarray(np.linalg.lstsq(matrix, right, rcond=smallest)[0], dtype=np.float64)
