@@ -55,7 +55,7 @@ class LinearSolution:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _System:
+class HermitianSystem:
     """A Hermitian system of a power of two.
 
     Args:
@@ -74,12 +74,31 @@ class _System:
 
     @property
     def condition(self) -> float:
+        """Ratio of the largest to the smallest eigenvalue, in magnitude."""
         magnitudes = np.abs(self.eigenvalues)
         return float(magnitudes.max() / magnitudes.min())
 
     @property
     def signed(self) -> bool:
+        """Whether an eigenvalue is negative."""
         return bool(self.eigenvalues[0] < 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HhlCircuit:
+    """A circuit for a system, and how to read it.
+
+    Args:
+        circuit: clock lowest, system above, ancilla on top.
+        system: that it solves.
+        clock: clock qubits.
+        unit: the amplitude of ``x`` where the ancilla is 1 and the clock 0, times this, is entry ``x`` of the solution.
+    """
+
+    circuit: QuantumCircuit
+    system: HermitianSystem
+    clock: int
+    unit: float
 
 
 def solved(matrix: npt.ArrayLike, vector: npt.ArrayLike, *, clock: int | None = None) -> LinearSolution:
@@ -99,6 +118,29 @@ def solved(matrix: npt.ArrayLike, vector: npt.ArrayLike, *, clock: int | None = 
             zero, or fewer than 2 clock qubits.
         TooLarge: more than :data:`MAX_QUBITS` qubits, or a system of more than 8.
     """
+    made = hhl_circuit(matrix, vector, clock=clock)
+    system, bits = made.system, made.clock
+    state = Statevector(made.circuit).data.reshape(2, -1, 2**bits)
+    branch = state[1, :, 0]
+    success = float(np.linalg.norm(branch) ** 2)
+    found = (branch * made.unit)[system.first : system.first + system.size]
+    exact = np.linalg.solve(system.matrix, system.vector)[system.first : system.first + system.size]
+    norm = float(np.linalg.norm(found))
+    overlap = np.vdot(exact, found) / (norm * np.linalg.norm(exact))
+    return LinearSolution(
+        solution=found,
+        direction=found / norm,
+        norm=norm,
+        success_probability=success,
+        fidelity=float(np.abs(overlap) ** 2),
+        condition=system.condition,
+        clock=bits,
+        qubits=made.circuit.num_qubits,
+    )
+
+
+def hhl_circuit(matrix: npt.ArrayLike, vector: npt.ArrayLike, *, clock: int | None = None) -> HhlCircuit:
+    """Return the circuit of a system, without measurement; arguments and refusals are those of :func:`solved`."""
     system = _system(np.asarray(matrix, dtype=np.complex128), np.asarray(vector, dtype=np.complex128))
     width = int(system.vector.size).bit_length() - 1
     bits = recommended_clock(system.condition) + system.signed if clock is None else clock
@@ -113,24 +155,8 @@ def solved(matrix: npt.ArrayLike, vector: npt.ArrayLike, *, clock: int | None = 
     # one step of the clock, in units of eigenvalues: the largest one is at the last value
     step = float(np.abs(system.eigenvalues).max()) / values.max()
     smallest = max(1.0, np.floor(np.abs(system.eigenvalues).min() / step + 1e-9))
-    state = Statevector(_circuit(system, bits, values, step, smallest)).data.reshape(2, -1, 2**bits)
-    branch = state[1, :, 0]
-    success = float(np.linalg.norm(branch) ** 2)
-    norm_b = float(np.linalg.norm(system.vector))
-    found = (branch * (norm_b / (smallest * step)))[system.first : system.first + system.size]
-    exact = np.linalg.solve(system.matrix, system.vector)[system.first : system.first + system.size]
-    norm = float(np.linalg.norm(found))
-    overlap = np.vdot(exact, found) / (norm * np.linalg.norm(exact))
-    return LinearSolution(
-        solution=found,
-        direction=found / norm,
-        norm=norm,
-        success_probability=success,
-        fidelity=float(np.abs(overlap) ** 2),
-        condition=system.condition,
-        clock=bits,
-        qubits=bits + width + 1,
-    )
+    unit = float(np.linalg.norm(system.vector)) / (smallest * step)
+    return HhlCircuit(_circuit(system, bits, values, step, smallest), system, bits, unit)
 
 
 def recommended_clock(condition: float) -> int:
@@ -148,7 +174,7 @@ def recommended_clock(condition: float) -> int:
     return int(np.ceil(np.log2(condition))) + 5
 
 
-def _circuit(system: _System, bits: int, values: Floats, step: float, smallest: float) -> QuantumCircuit:
+def _circuit(system: HermitianSystem, bits: int, values: Floats, step: float, smallest: float) -> QuantumCircuit:
     """Return the circuit: clock lowest, system above, ancilla on top."""
     width = int(system.vector.size).bit_length() - 1
     levels, vectors = np.linalg.eigh(system.matrix)
@@ -173,7 +199,7 @@ def _clock_values(bits: int, *, signed: bool) -> Floats:
     return values
 
 
-def _system(matrix: Complexes, vector: Complexes) -> _System:
+def _system(matrix: Complexes, vector: Complexes) -> HermitianSystem:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
         raise ValueError(f"matrix: expected a square matrix, got shape {matrix.shape}")
     size = matrix.shape[0]
@@ -205,4 +231,4 @@ def _system(matrix: Complexes, vector: Complexes) -> _System:
     padded[: vector.size, : vector.size] = matrix
     right = np.zeros(padded.shape[0], dtype=np.complex128)
     right[: vector.size] = vector
-    return _System(padded, eigenvalues, right, first, size)
+    return HermitianSystem(padded, eigenvalues, right, first, size)
