@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.codecs.chain import Chain, decode, encode
+from tasks.codecs.coded_planes import CodedPlanes
 from tasks.codecs.lossless import Lossless
 from tasks.codecs.planes import Planes
 from tasks.codecs.protocol import Around, Codec
@@ -20,11 +21,14 @@ CODECS: tuple[Codec, ...] = (
     Planes(rotated=True),
     Zstd(search="repeats"),
     Zstd(search="none"),
+    CodedPlanes(rotated=False),
+    CodedPlanes(rotated=True),
+    CodedPlanes(effort="small"),
 )
 WHOLE: Chain = ()
 REPEATS: Chain = (Zstd(search="repeats"),)
-FREQUENCIES: Chain = (Zstd(search="none"),)
-FLOATS: Chain = (Planes(rotated=True), Zstd(search="none"))
+FREQUENCIES: Chain = (CodedPlanes(),)
+FLOATS: Chain = (CodedPlanes(rotated=True),)
 INTEGERS: Chain = (Planes(rotated=False), Zstd(search="repeats"))
 CHAINS = (WHOLE, REPEATS, FREQUENCIES, FLOATS, INTEGERS)
 AROUNDS = {1: Around("U8"), 2: Around("U16"), 4: Around("U32"), 8: Around("U64")}
