@@ -85,7 +85,7 @@ class Training:
         """
         from scipy.optimize import minimize
 
-        roots, spectrum = _roots(vectors)
+        roots, spectrum = second_moments(vectors)
         qubits = roots.shape[0].bit_length() - 1
         widths = range(1, qubits) if kept is None else (kept,)
         if not widths or not 0 <= min(widths) <= max(widths) < qubits:
@@ -183,7 +183,7 @@ def qubit_variances(angles: npt.ArrayLike, vectors: npt.ArrayLike) -> Floats:
         TooLarge: more than ten qubits.
     """
     turned = checked_angles(angles)
-    roots, _spectrum = _roots(vectors)
+    roots, _spectrum = second_moments(vectors)
     shares = (np.abs(applied(turned, roots)) ** 2).sum(axis=1)
     rows = np.arange(shares.size)
     excited = np.array([shares[rows >> qubit & 1 == 1].sum() for qubit in range(turned.shape[1])])
@@ -207,7 +207,7 @@ def pruned(angles: npt.ArrayLike, vectors: npt.ArrayLike, threshold: float) -> t
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"threshold: expected 0 to 1, got {threshold}")
     turned = checked_angles(angles)
-    roots, _spectrum = _roots(vectors)
+    roots, _spectrum = second_moments(vectors)
     shares = (np.abs(applied(turned, roots)) ** 2).sum(axis=1)
     rows = np.arange(shares.size)
     variances = qubit_variances(turned, vectors)
@@ -229,6 +229,26 @@ def kept_indices(qubits: int, retained: Collection[int]) -> npt.NDArray[np.intp]
     return np.flatnonzero(_survives(qubits, set(range(qubits)) - set(retained)))
 
 
+def second_moments(vectors: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Return a root R of the second moments, ``R R' = V' V / trace``, and their eigenvalues, the largest first.
+
+    The columns of R, ``(2**qubits, 2**qubits)``, stand for all the vectors wherever only their squares are added up.
+
+    Raises:
+        ValueError: the vectors are not ``(vectors, 2**qubits)``, not finite, or all 0.
+        TooLarge: more than ten qubits.
+    """
+    rows = _checked_vectors(vectors)
+    largest = float(np.abs(rows).max(initial=0.0))
+    if largest == 0.0:
+        raise ValueError("vectors: expected an entry that is not zero, got only zeros")
+    scaled = rows / largest  # squares neither overflow nor vanish
+    moments = scaled.T @ scaled
+    values, directions = np.linalg.eigh(moments / np.trace(moments))
+    values = np.maximum(values[::-1], 0.0)
+    return np.ascontiguousarray(directions[:, ::-1] * np.sqrt(values)), values
+
+
 def _survives(qubits: int, discarded: Collection[int]) -> Floats:
     """Return 1 for each entry of a state in which every discarded qubit is 0, else 0."""
     mask = sum(1 << qubit for qubit in discarded)
@@ -244,16 +264,3 @@ def _checked_vectors(vectors: npt.ArrayLike) -> Floats:
     if not np.isfinite(rows).all():
         raise ValueError("vectors: expected finite numbers, got NaN or infinity")
     return rows
-
-
-def _roots(vectors: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Return R with ``R R' =`` the second moments over their trace, and the eigenvalues, the largest first."""
-    rows = _checked_vectors(vectors)
-    largest = float(np.abs(rows).max(initial=0.0))
-    if largest == 0.0:
-        raise ValueError("vectors: expected an entry that is not zero, got only zeros")
-    scaled = rows / largest  # squares neither overflow nor vanish
-    moments = scaled.T @ scaled
-    values, directions = np.linalg.eigh(moments / np.trace(moments))
-    values = np.maximum(values[::-1], 0.0)
-    return np.ascontiguousarray(directions[:, ::-1] * np.sqrt(values)), values

@@ -1,4 +1,4 @@
-"""Which gates are strongly entangling layers? Those of :mod:`qiskit_solvers.variational.entangling_layers`, in Qiskit."""
+"""Which gates are the strongly entangling layers of :mod:`qiskit_solvers.variational.entangling_layers`?"""
 
 from typing import Any
 

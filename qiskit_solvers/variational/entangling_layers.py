@@ -16,13 +16,16 @@ MAX_QUBITS = 10
 """Widest circuit here: blocks of 1,024 entries, whose second moments take 8 MB."""
 
 
-def applied(angles: npt.ArrayLike, states: npt.ArrayLike, *, inverse: bool = False) -> Complexes:
+def applied(
+    angles: npt.ArrayLike, states: npt.ArrayLike, *, inverse: bool = False, layer: int | None = None
+) -> Complexes:
     """Return the states after the circuit, or after its inverse, without Qiskit.
 
     Args:
         angles: ``(layers, qubits, 3)``.
         states: one in each column, ``(2**qubits, states)``, of any norms.
         inverse: undo the circuit instead.
+        layer: apply this layer alone.
 
     Raises:
         ValueError: a shape is wrong, or an angle is not finite.
@@ -30,7 +33,10 @@ def applied(angles: npt.ArrayLike, states: npt.ArrayLike, *, inverse: bool = Fal
     """
     turned = checked_angles(angles)
     columns = _checked_states(states, turned.shape[1]).copy()
-    (backward if inverse else forward)(columns, turned)
+    begin, end = (0, len(turned)) if layer is None else (layer, layer + 1)
+    if not 0 <= begin < end <= len(turned):
+        raise ValueError(f"layer: expected 0 to {len(turned) - 1}, got {layer}")
+    (backward if inverse else forward)(columns, turned, begin, end)
     return columns
 
 

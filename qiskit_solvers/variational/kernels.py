@@ -82,15 +82,17 @@ def _undo_layer(states: Complexes, angles: Floats, reach: int) -> None:
 
 
 @njit(**_FAST)
-def forward(states: Complexes, angles: Floats) -> None:
-    """Apply the layers, the first first.
+def forward(states: Complexes, angles: Floats, begin: int, end: int) -> None:
+    """Apply the layers ``begin`` to ``end - 1``, the first first.
 
     Args:
         states: ``(2**qubits, states)``; changed in place.
-        angles: ``(layers, qubits, 3)``, see :func:`qiskit_solvers.variational.entangling_layers.bound`.
+        angles: ``(layers, qubits, 3)``, see :mod:`qiskit_solvers.variational.entangling_layers`.
+        begin: first layer.
+        end: layer after the last.
     """
-    layers, qubits = angles.shape[:2]
-    for layer in range(layers):
+    qubits = angles.shape[1]
+    for layer in range(begin, end):
         for qubit in range(qubits):
             phase, rise, turn = angles[layer, qubit, 0], angles[layer, qubit, 1], angles[layer, qubit, 2]
             _rotate(states, qubit, turn, rise, phase)
@@ -101,10 +103,10 @@ def forward(states: Complexes, angles: Floats) -> None:
 
 
 @njit(**_FAST)
-def backward(states: Complexes, angles: Floats) -> None:
+def backward(states: Complexes, angles: Floats, begin: int, end: int) -> None:
     """Undo :func:`forward`, in place."""
-    layers, qubits = angles.shape[:2]
-    for layer in range(layers - 1, -1, -1):
+    qubits = angles.shape[1]
+    for layer in range(end - 1, begin - 1, -1):
         reach = layer % (qubits - 1) + 1 if qubits > 1 else 0
         _undo_layer(states, angles[layer], reach)
 
@@ -120,7 +122,7 @@ def value_and_slopes(states: Complexes, angles: Floats, diagonal: Floats) -> tup
     """
     layers, qubits = angles.shape[:2]
     right = states.copy()
-    forward(right, angles)
+    forward(right, angles, np.int64(0), layers)
     left = np.empty_like(right)
     value = 0.0
     for row in range(right.shape[0]):

@@ -69,3 +69,16 @@ def test_what_does_not_fit_is_refused():
         open_circuit(1, 11)
     with pytest.raises(ValueError, match="expected 6 expectations"):
         slopes(lambda _sets: [0.0], np.zeros((1, 1, 3)))
+
+
+def test_layers_one_by_one_are_the_circuit():
+    angles, states, _diagonal = case(3, 3)
+    through = states
+    for layer in range(3):
+        through = applied(angles, through, layer=layer)
+    np.testing.assert_allclose(through, applied(angles, states), atol=1e-13)
+    for layer in (2, 1, 0):
+        through = applied(angles, through, layer=layer, inverse=True)
+    np.testing.assert_allclose(through, states, atol=1e-13)
+    with pytest.raises(ValueError, match="layer: expected 0 to 2, got 3"):
+        applied(angles, states, layer=3)
