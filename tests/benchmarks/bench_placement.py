@@ -110,7 +110,7 @@ def proven(data: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = proofs(
         chosen[:wanted],
         limit_s=10.0 if options.quick else 60.0,
-        seconds=1.0 if options.quick else 5.0,
+        seconds=1.0 if options.quick else 20.0,
         seed=options.seed,
     )
     plot_proofs(rows, options.out / "proofs.png")
