@@ -1,11 +1,15 @@
-"""How does a file appear whole, or not at all?"""
+"""How does a file or a folder appear whole, or not at all?"""
 
+import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from data.errors import SourceUnavailable
 
 
 @contextmanager
@@ -32,8 +36,89 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path.parent)
+
+
+@contextmanager
+def claimed_file(path: Path) -> Iterator[BinaryIO]:
+    """Like :func:`whole_file`, but one process at a time, and what a killed one wrote is still in the file.
+
+    The temporary name is always the same, ``.<name>.partial``, and locked while it is written: the system takes the
+    lock from a process that ends, however it ends. Whoever does not want to continue truncates the file.
+
+    Raises:
+        SourceUnavailable: another process is writing the file.
+        OSError: the folder is missing or cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    descriptor = _locked(temporary, path)
     try:
-        os.fsync(folder)
+        with temporary.open("r+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     finally:
-        os.close(folder)
+        os.close(descriptor)
+    _sync(path.parent)
+
+
+@contextmanager
+def claimed_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside ``path``, one process at a time, that takes its name when the block ends without an error.
+
+    Raises:
+        SourceUnavailable: another process is writing the folder.
+        OSError: the folder around it cannot be written, or ``path`` is there.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.mkdir(exist_ok=True)
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _lock(descriptor, path)
+        for left in temporary.iterdir():  # by a process that was killed
+            left.unlink()
+        try:
+            yield temporary
+            os.fsync(descriptor)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    finally:
+        os.close(descriptor)
+    _sync(path.parent)
+
+
+def _locked(temporary: Path, path: Path) -> int:
+    """Make the temporary file of ``path``, for this process alone until the descriptor is closed."""
+    while True:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            _lock(descriptor, path)
+            # whoever held the lock until now may have renamed or removed the file that we opened
+            if temporary.exists() and os.path.samestat(os.fstat(descriptor), temporary.stat()):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SourceUnavailable(f"{path}: another process is writing it; try again when that is done") from error
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

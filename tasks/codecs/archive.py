@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,32 +22,40 @@ from tasks.codecs.in_order import in_order
 from tasks.codecs.index import Base, Index, Stored
 from tasks.codecs.protocol import Around
 
+Verified = Callable[[int], None]
+
 FindBase = Callable[[Base], Path]
 """Where the base of an archive lies."""
 
 REBUILT_BYTES_MAX = 4 * 1024**3
 """Bytes of a tensor that is made as a whole, unless the caller allows more."""
 
-_HASHED_AT_ONCE = 4 * 1024 * 1024
+_HASHED_AT_ONCE = 1024 * 1024
 
 
 class Archive:
     """An open archive; several threads may read it. :func:`open_archive` opens one with its bases.
 
     Args:
-        path: a ``*.qfz`` file.
+        path: a ``*.qfz`` file, or the name that messages give to ``octets``.
         memory_bytes: most that a tensor which is made as a whole may take.
+        octets: the archive, where it lies in memory and not in a file.
 
     Raises:
         SourceUnavailable: the file is missing or cannot be read.
         BadRecord: it is no archive, or a damaged one.
     """
 
-    def __init__(self, path: Path, *, memory_bytes: int = REBUILT_BYTES_MAX) -> None:
+    def __init__(self, path: Path, *, memory_bytes: int = REBUILT_BYTES_MAX, octets: Octets | None = None) -> None:
         self.path = path
         self.memory_bytes = memory_bytes
         self.base: Archive | None = None
-        self._descriptor, self.index, self.footer = _opened(path)
+        self._octets = None if octets is None else memoryview(octets)
+        self._descriptor = -1
+        if self._octets is None:
+            self._descriptor, self.index, self.footer = _opened(path)
+        else:
+            self.index, self.footer = read_ends(io.BytesIO(self._octets), path)
         self._tensors = {stored.name: stored for stored in self.index.tensors}
         placed = self.index.placed(len(OPENING))
         self._leaves_at = np.cumsum((next(placed)[1], *self.index.leaves.lengths))
@@ -139,26 +148,42 @@ class Archive:
         if not 0 <= first <= last <= stored.raw_bytes * 8 or first % 8 or last % 8:
             raise BadRecord(f"{self.path}: {stored.name}", "a range of whole bytes within it", f"{start} to {stop}")
         first, last = first // 8, last // 8
-        out = bytearray()
         content = self.content_of(stored)
         if content.recipe is not None:
             return bytearray(self._rebuilt(content, workers).data.cast("B")[first:last])
+        out = bytearray(last - first)  # once, not piece by piece: a growing one is copied as it grows
         numbers = range(first // content.piece_bytes, -(-last // content.piece_bytes))
         for number, piece in zip(numbers, self._chunks(content, workers, numbers), strict=True):
             at = number * content.piece_bytes
-            out += memoryview(piece)[max(0, first - at) : last - at]
+            part = memoryview(piece)[max(0, first - at) : last - at]
+            begin = max(0, at - first)
+            out[begin : begin + len(part)] = part
         return out
 
-    def verify(self) -> None:
+    def verify(self, workers: int = 1, verified: Verified = lambda _octets: None) -> None:
         """Hash the whole file, and read every chunk of it.
+
+        Args:
+            workers: threads that decode.
+            verified: told the bytes in the archive of each chunk, for a progress bar.
 
         Raises:
             SourceUnavailable: the file cannot be read.
             BadRecord: something is damaged; names the file, and the tensor and chunk where there is one.
         """
-        for stored in (self.index.leaves, *self.index.tensors):
-            for _ in self._chunks(stored, 1):
-                pass
+        jobs = (
+            (stored, number)
+            for stored in (self.index.leaves, *self.index.tensors)
+            for number in range(len(stored.lengths))
+        )
+
+        def read(job: tuple[Stored, int]) -> int:
+            self._chunk(*job)
+            return job[0].lengths[job[1]]
+
+        with ThreadPoolExecutor(workers) as pool:
+            for length in in_order(pool, read, jobs, 2 * workers):
+                verified(length)
         digest = hashlib.sha256()
         for start in range(0, self.footer.offset, _HASHED_AT_ONCE):
             digest.update(self._pread(min(_HASHED_AT_ONCE, self.footer.offset - start), start))
@@ -217,7 +242,9 @@ class Archive:
             raise BadRecord(where, f"{stored.raw_bytes} bytes", f"{whole.nbytes}")
         return whole
 
-    def _pread(self, length: int, offset: int) -> bytes:
+    def _pread(self, length: int, offset: int) -> Octets:
+        if self._octets is not None:
+            return self._octets[offset : offset + length]  # the index was checked against its length
         try:
             octets = os.pread(self._descriptor, length, offset)
         except OSError as error:
@@ -227,19 +254,26 @@ class Archive:
         return octets
 
 
-def open_archive(path: Path, find_base: FindBase | None = None, *, memory_bytes: int = REBUILT_BYTES_MAX) -> Archive:
+def open_archive(
+    path: Path,
+    find_base: FindBase | None = None,
+    *,
+    memory_bytes: int = REBUILT_BYTES_MAX,
+    octets: Octets | None = None,
+) -> Archive:
     """Open an archive and every archive that it is a difference to.
 
     Args:
         path: a ``*.qfz`` file.
         find_base: where a base lies; None looks beside ``path``, under the name that the index gives.
         memory_bytes: most that a tensor which is made as a whole may take.
+        octets: the archive, where it lies in memory; ``path`` then says where it would lie.
 
     Raises:
         SourceUnavailable: the file, or one of its bases, is missing or cannot be read.
         BadRecord: one is no archive, or damaged, or another than the one that the deltas were taken from.
     """
-    top = Archive(path, memory_bytes=memory_bytes)
+    top = Archive(path, memory_bytes=memory_bytes, octets=octets)
     try:
         archive, seen = top, {top.index_sha256}
         while (base := archive.index.base) is not None:

@@ -6,7 +6,6 @@ is cut or damaged ends the journal. Nothing in it is believed: the chunks are re
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import xxhash
@@ -71,11 +70,6 @@ class Journal:
         self._file.seek(0, 2)
         for finished in self.earlier:
             self.add(finished)
-
-
-def journal_of(archive: Path) -> Path:
-    """Return where the journal of an archive lies while it is written."""
-    return archive.with_name(f".{archive.name}.journal")
 
 
 def _line(text: bytes) -> bytes:

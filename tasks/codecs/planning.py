@@ -1,4 +1,4 @@
-"""What becomes of each tensor on its way into an archive: chunks of its own, or a note that an earlier one is the same?"""
+"""What becomes of each tensor on its way into an archive: chunks of its own, or a note that an earlier is the same?"""
 
 import itertools
 from collections.abc import Iterator

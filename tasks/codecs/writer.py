@@ -14,7 +14,7 @@ from typing import BinaryIO
 import xxhash
 
 from data.errors import BadRecord
-from data.schemas.tensor import Octets, Tensor
+from data.schemas.tensor import Tensor
 from tasks.codecs.archive import Archive
 from tasks.codecs.chain import Chain
 from tasks.codecs.container import OPENING, closing

@@ -21,15 +21,12 @@ from safetensors.torch import save_file
 from data.errors import BadRecord, SourceUnavailable
 from data.readers.checkpoint.contents import Format
 from data.readers.checkpoint.file import read_checkpoint
+from tasks.codecs.compress import compress_checkpoint
+from tasks.codecs.container import read_index
 from tasks.codecs.index import Source, SourceFile
+from tasks.codecs.restore import Restoring, restore_checkpoint
 from tasks.codecs.writer import write_archive
-from tasks.compress import (
-    compress_checkpoint,
-    compress_to_archive,
-    inspect_archive,
-    restore_checkpoint,
-    restore_from_archive,
-)
+from tasks.compress import compress_to_archive, restore_from_archive
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 DTYPES = {
@@ -159,7 +156,7 @@ def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
     assert [compressed.source_bytes, compressed.archive_bytes] == sizes
     assert compressed.ratio == sizes[0] / sizes[1]
     assert compressed.tensors == 2
-    assert [(stored.name, stored.dtype, stored.shape) for stored in inspect_archive(tmp_path / "m.qfz").tensors] == [
+    assert [(stored.name, stored.dtype, stored.shape) for stored in read_index(tmp_path / "m.qfz").tensors] == [
         ("a", "F32", (40, 30)),
         ("b", "BF16", (50,)),
     ]
@@ -277,7 +274,7 @@ def test_an_archive_larger_than_asked_for_is_refused(tmp_path: Path) -> None:
     save_file(weights(1), tmp_path / "m.safetensors")
     compress_checkpoint(tmp_path / "m.safetensors", tmp_path / "m.qfz")
     with pytest.raises(BadRecord, match="at most 1000 bytes to restore"):
-        restore_checkpoint(tmp_path / "m.qfz", tmp_path / "r.safetensors", limit_bytes=1000)
+        restore_checkpoint(tmp_path / "m.qfz", tmp_path / "r.safetensors", restoring=Restoring(limit_bytes=1000))
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Which arrays does an npy or npz file hold? Read without unpickling: an array of objects is refused.
 
 An array keeps its header (NEP 1) as it stands in the file, and its bytes in the order of the file. So one in Fortran
-order is stored as its transpose, under its name with ``.T``; elements that no checkpoint type names (big-endian numbers,
-text, dates, records) are stored as unsigned words of their width, or as bytes. Restoring writes the header back, and the
-array is what it was.
+order is stored as its transpose, under its name with ``.T``; elements that no checkpoint type names (big-endian
+numbers, text, dates, records) are stored as unsigned words of their width, or as bytes. Restoring writes the header
+back, and the array is what it was.
 
 The leaves of an npz file are JSON: ``{"deflated": false, "arrays": [[member, header], ...]}``, headers in hexadecimal.
 """

@@ -1,0 +1,62 @@
+"""How much of a checkpoint is kept: every bit, or as much as a bound allows? From a user's words to a policy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.codecs.lossless import lossless
+from tasks.codecs.treatment import Policy
+
+CHAIN_MAX = 8
+"""Archives that may lie one above the other before one stands alone again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How a checkpoint is packed.
+
+    Args:
+        keep: ``exact``, or a bound that :mod:`tasks.codecs.lossy` reads: ``rms:0.01``, ``abs:1e-3``, ``int8``,
+            ``int4``.
+        effort: ``fast``, or ``small`` for fewer bytes in more time.
+        workers: threads that pack and unpack; they do not change a byte.
+        chain: archives that may lie one above the other.
+        verify: whether the archive is read back and compared with its checkpoint before it counts.
+    """
+
+    keep: str = "exact"
+    effort: Literal["fast", "small"] = "fast"
+    workers: int = 1
+    chain: int = CHAIN_MAX
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what no archive can be packed with."""
+        if self.workers < 1:
+            raise ValueError(f"expected at least 1 worker, found {self.workers}")
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that these options name.
+
+        Raises:
+            ValueError: there is no such bound.
+        """
+        return policy_of(self.keep, self.effort)
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What shapes the bytes of an archive, beside its input."""
+        return {"keep": self.keep, "effort": self.effort}
+
+
+def policy_of(keep: str, effort: Literal["fast", "small"] = "fast") -> Policy:
+    """Return the policy for what is to be kept.
+
+    Raises:
+        ValueError: there is no such bound.
+    """
+    if keep == "exact":
+        return lossless(effort)
+    from tasks.codecs import lossy
+
+    return lossy.policy(keep)
