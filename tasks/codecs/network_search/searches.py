@@ -11,7 +11,6 @@ import numpy as np
 
 from tasks.codecs.network_search.ledger import Ledger, Order, Spent
 
-
 STEPS = 4
 """Steps of annealing for each evaluation, if most lead to what was priced before."""
 
