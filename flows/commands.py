@@ -9,6 +9,7 @@ import typer
 
 from data.errors import BadRecord
 from flows import options
+from flows.archive_commands import archive_app
 from flows.own_inputs import experts, links, tokens
 from flows.told import told
 
@@ -29,6 +30,7 @@ plan_app = typer.Typer(no_args_is_help=True, help="Look at a plan, verify it, or
 snapshot_app = typer.Typer(no_args_is_help=True, help="Check a snapshot of a cluster, or make a sample.")
 app.add_typer(plan_app, name="plan")
 app.add_typer(snapshot_app, name="snapshot")
+app.add_typer(archive_app, name="archive")
 
 PlanPath = Annotated[Path, typer.Argument(help="plan.json, or the folder of a run")]
 LATEST = Path("runs/latest")

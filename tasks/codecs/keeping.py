@@ -17,6 +17,7 @@ class Packing:
     Args:
         keep: ``exact``, or a bound that :mod:`tasks.codecs.lossy` reads: ``rms:0.01``, ``abs:1e-3``, ``int8``,
             ``int4``.
+        exact: names of tensors that stay exact under a bound, with ``*`` for any letters.
         effort: ``fast``, or ``small`` for fewer bytes in more time.
         workers: threads that pack and unpack; they do not change a byte.
         chain: archives that may lie one above the other.
@@ -24,6 +25,7 @@ class Packing:
     """
 
     keep: str = "exact"
+    exact: tuple[str, ...] = ()
     effort: Literal["fast", "small"] = "fast"
     workers: int = 1
     chain: int = CHAIN_MAX
@@ -41,22 +43,13 @@ class Packing:
         Raises:
             ValueError: there is no such bound.
         """
-        return policy_of(self.keep, self.effort)
+        if self.keep == "exact":
+            return lossless(self.effort)
+        from tasks.codecs import lossy
+
+        return lossy.policy(self.keep, self.exact)
 
     @property
     def identity(self) -> dict[str, object]:
         """What shapes the bytes of an archive, beside its input."""
-        return {"keep": self.keep, "effort": self.effort}
-
-
-def policy_of(keep: str, effort: Literal["fast", "small"] = "fast") -> Policy:
-    """Return the policy for what is to be kept.
-
-    Raises:
-        ValueError: there is no such bound.
-    """
-    if keep == "exact":
-        return lossless(effort)
-    from tasks.codecs import lossy
-
-    return lossy.policy(keep)
+        return {"keep": self.keep, "exact": list(self.exact), "effort": self.effort}
