@@ -7,7 +7,7 @@ numbers, small ones, and those that are named.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -75,11 +75,27 @@ def by_tensor(relative_rms: Mapping[str, float], exact: Policy | None = None) ->
     return _Lossy(treat, (), lossless() if exact is None else exact)
 
 
+def one_bound(tensors: Collection[Tensor], relative_rms: float) -> float:
+    """Return the absolute bound under which a checkpoint as a whole has a given error; for ``abs:``.
+
+    One step for all tensors gives each as many bits as its size deserves, and is best for the error of the whole.
+
+    Args:
+        tensors: of the checkpoint; those that ``abs:`` leaves alone lose nothing and do not count.
+        relative_rms: root mean square of the error over that of the elements, between 0 and 1.
+
+    Raises:
+        ValueError: no element differs from 0, or their squares are no numbers.
+    """
+    counted = [tensor for tensor in tensors if _may_lose(tensor)]
+    step = _step(counted, relative_rms, lambda step: Quantised(step, step / 2.0))
+    if step is None:
+        raise ValueError("expected a tensor of floats that differ from 0, and whose squares are numbers, found none")
+    return step / 2.0
+
+
 def relative_rms_step(tensor: Tensor, bound: float) -> float | None:
     """Return the greatest step found whose error, measured over the whole tensor, is within the bound.
-
-    The error of fine steps is step / sqrt(12) (Bennett 1948, doi 10.1002/j.1538-7305.1948.tb01340.x). From there the
-    step is corrected by what is measured: three passes over most tensors.
 
     Args:
         tensor: of floats.
@@ -88,7 +104,16 @@ def relative_rms_step(tensor: Tensor, bound: float) -> float | None:
     Returns:
         The step, in the unit of the elements; None where no element differs from 0, or their squares are no numbers.
     """
-    whole = _measured(tensor, None)
+    return _step((tensor,), bound, _relative)
+
+
+def _step(tensors: Collection[Tensor], bound: float, codec: Callable[[float], Quantised]) -> float | None:
+    """Return a step for all tensors.
+
+    The error of fine steps is step / sqrt(12) (Bennett 1948, doi 10.1002/j.1538-7305.1948.tb01340.x). From there the
+    step is corrected by what is measured: three passes over most tensors.
+    """
+    whole = _sum(_measured(tensor, None) for tensor in tensors)
     if whole.energy == 0.0 or not math.isfinite(whole.energy):
         return None
     allowed = bound * bound * whole.energy * (1.0 - 1e-9)
@@ -97,13 +122,17 @@ def relative_rms_step(tensor: Tensor, bound: float) -> float | None:
     for _ in range(_ROUNDS):
         if not 0.0 < step < math.inf:
             break
-        squares = _measured(tensor, _relative(step)).squares
+        squares = _sum(_measured(tensor, codec(step)) for tensor in tensors).squares
         if squares <= allowed and (best is None or step > best):
             best = step
         if _NEAR * allowed <= squares <= allowed:
             break
         step *= min(2.0, math.sqrt((1.0 - 5e-4) * allowed / squares)) if squares else 2.0
     return best
+
+
+def _may_lose(tensor: Tensor) -> bool:
+    return tensor.dtype in QUANTISABLE and math.prod(tensor.shape) >= SMALLEST
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +146,7 @@ class _Lossy:
     def __call__(self, tensor: Tensor, base: BaseTensor | None) -> Treatment:
         kept = any(fnmatchcase(tensor.name, pattern) for pattern in self.keep)
         treatment = None
-        if not kept and tensor.dtype in QUANTISABLE and math.prod(tensor.shape) >= SMALLEST:
+        if not kept and _may_lose(tensor):
             treatment = self.treat(tensor)
         return self.exact(tensor, base) if treatment is None else treatment
 
@@ -231,17 +260,24 @@ def _known(raw: Octets) -> bytes:
 
 def _measured(tensor: Tensor, codec: Quantised | None) -> Loss:
     """Return what a tensor would lose; nothing without a codec."""
-    lost = []
-    for piece in tensor.pieces(CHUNK_BYTES):
-        values = values_of(piece, tensor.dtype)
-        grid = None if codec is None else codec.on_grid(values, tensor.dtype)
-        lost.append(_loss(values, values, 0) if grid is None else _loss(values, grid.back, grid.exact))
+
+    def by_chunk() -> Iterator[Loss]:
+        for piece in tensor.pieces(CHUNK_BYTES):
+            values = values_of(piece, tensor.dtype)
+            grid = None if codec is None else codec.on_grid(values, tensor.dtype)
+            yield _loss(values, values, 0) if grid is None else _loss(values, grid.back, grid.exact)
+
+    return _sum(by_chunk())
+
+
+def _sum(losses: Iterable[Loss]) -> Loss:
+    parts = tuple(losses)
     return Loss(
-        max((loss.max_abs for loss in lost), default=0.0),
-        math.fsum(loss.squares for loss in lost),
-        math.fsum(loss.energy for loss in lost),
-        sum(loss.elements for loss in lost),
-        sum(loss.exact for loss in lost),
+        max((loss.max_abs for loss in parts), default=0.0),
+        math.fsum(loss.squares for loss in parts),
+        math.fsum(loss.energy for loss in parts),
+        sum(loss.elements for loss in parts),
+        sum(loss.exact for loss in parts),
     )
 
 

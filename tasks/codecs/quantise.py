@@ -6,7 +6,7 @@ doi 10.1109/TIT.1968.1054193). A float that comes back with a greater error than
 stored as it is: so are NaN, infinities, and whatever lies out of reach of the step.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,10 +18,13 @@ from tasks.codecs.quantise_chunk import Groups, OnGrid, put_on_grid, read, resto
 from tasks.codecs.quantise_integers import REACH
 from tasks.codecs.quantise_kernels import Floats
 
+_ROOM = 0.75
+"""Share of a step that the limit must be for multiples to stand for the mean of their cells, beside its middle."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """Multiples of one step.
+    """Multiples of one step, or where it is coarse the means of their cells, if the limit leaves room for that.
 
     Args:
         step: in the unit of the elements.
@@ -49,11 +52,13 @@ class Quantised:
             ValueError: no such chunk, or one of more than ``limit`` bytes.
         """
         chunk = read(packed, around, limit)
-        return restored(taken_off(chunk.integers, around.dtype, self._groups(len(chunk.integers))), chunk, around)
+        groups = replace(self._groups(len(chunk.integers)), levels=chunk.levels)
+        return restored(taken_off(chunk.integers, around.dtype, groups), chunk, around)
 
     def on_grid(self, values: Floats, dtype: str) -> OnGrid:
         """Return where floats, ``(elements,)``, of the element type ``dtype`` come to lie."""
-        return put_on_grid(values, dtype, self._groups(len(values)), np.array([self.limit]), REACH - 1)
+        groups, limits = self._groups(len(values)), np.array([self.limit])
+        return put_on_grid(values, dtype, groups, limits, REACH - 1, with_levels=self.limit > self.step * _ROOM)
 
     def pack(self, grid: OnGrid, raw: Octets, around: Around) -> memoryview:
         """Return the chunk of what :meth:`on_grid` returned for ``raw``."""

@@ -4,7 +4,7 @@ The bytes are those of :mod:`tasks.codecs.quantise_kernels`. Floats of 16 bits a
 their own type before any error is measured: a bound holds for what is restored, not for what was computed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,15 @@ from tasks.codecs.protocol import Around
 from tasks.codecs.quantise_integers import INTEGER_BYTES_MAX, RUN_BYTES_MAX
 from tasks.codecs.quantise_kernels import (
     COUNT_BYTES,
+    LEVELS_MAX,
     PLACE_BYTES_MAX,
     Each,
     Flags,
     Floats,
+    Levels,
+    find_levels,
     off_grid,
+    off_levels,
     over_limit,
     read_grid,
     to_bfloat16,
@@ -41,11 +45,14 @@ class Groups:
         steps: of each group, ``(groups,)``.
         first: elements of the first group.
         group: elements of every further one.
+        levels: where each multiple lies, of a grid of one step (:func:`tasks.codecs.quantise_kernels.find_levels`);
+            empty where multiples stand for themselves.
     """
 
     steps: Each
     first: int
     group: int
+    levels: Levels = field(default_factory=lambda: np.empty(0, np.int8))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,16 +80,20 @@ class Grid:
 
     Args:
         integers: multiples, ``(elements,)``.
+        levels: where they lie, ``(LEVELS_MAX,)``, or empty.
         exact: places of the elements that are stored as they are, ``(exact,)``.
         kept: their words, ``(exact,)``.
     """
 
     integers: npt.NDArray[np.int32]
+    levels: Levels
     exact: npt.NDArray[np.int64]
     kept: Words
 
 
-def put_on_grid(values: Floats, dtype: str, groups: Groups, limits: Each, top: int) -> OnGrid:
+def put_on_grid(
+    values: Floats, dtype: str, groups: Groups, limits: Each, top: int, *, with_levels: bool = False
+) -> OnGrid:
     """Quantise floats, and see which come back with an error over the limit.
 
     Args:
@@ -91,9 +102,13 @@ def put_on_grid(values: Floats, dtype: str, groups: Groups, limits: Each, top: i
         groups: the grid.
         limits: greatest absolute error in each group, ``(groups,)``.
         top: greatest multiple.
+        with_levels: whether a multiple may stand for the mean of its cell; only for a grid of one step.
     """
     integers = np.empty(len(values), dtype=np.int32)
     to_grid(values, groups.steps, groups.first, groups.group, top, integers)
+    if with_levels:
+        levels = np.empty(LEVELS_MAX, dtype=np.int8)
+        groups = replace(groups, levels=levels[: find_levels(values, integers, float(groups.steps[0]), levels)])
     back = taken_off(integers, dtype, groups)
     over = np.empty(len(values), dtype=np.bool_)
     exact = over_limit(values, back, limits, groups.first, groups.group, over)
@@ -105,7 +120,10 @@ def put_on_grid(values: Floats, dtype: str, groups: Groups, limits: Each, top: i
 def taken_off(integers: npt.NDArray[np.int32], dtype: str, groups: Groups) -> Floats:
     """Return the floats that multiples, ``(elements,)``, stand for, rounded to the element type."""
     values = np.empty(len(integers), dtype=np.float64 if dtype == "F64" else np.float32)
-    off_grid(integers, groups.steps, groups.first, groups.group, values)
+    if len(groups.levels):
+        off_levels(integers, float(groups.steps[0]), groups.levels, values)
+    else:
+        off_grid(integers, groups.steps, groups.first, groups.group, values)
     if dtype in ("F16", "BF16"):
         return _widened(octets_of(values, dtype), dtype)
     return values
@@ -114,8 +132,9 @@ def taken_off(integers: npt.NDArray[np.int32], dtype: str, groups: Groups) -> Fl
 def written(grid: OnGrid, raw: Octets, around: Around) -> memoryview:
     """Return the bytes of a chunk on its grid, ``raw`` before."""
     run = len(grid.integers) * INTEGER_BYTES_MAX + RUN_BYTES_MAX
-    out = np.empty(2 * COUNT_BYTES + grid.exact * (PLACE_BYTES_MAX + around.word_bytes) + run, dtype=np.uint8)
-    return out[: write_grid(grid.integers, grid.over, unwritable(raw), around.word_bytes, out)].data
+    exact = grid.exact * (PLACE_BYTES_MAX + around.word_bytes)
+    out = np.empty(2 * COUNT_BYTES + exact + 1 + LEVELS_MAX + run, dtype=np.uint8)
+    return out[: write_grid(grid.integers, grid.over, unwritable(raw), around.word_bytes, grid.groups.levels, out)].data
 
 
 def expected(grid: OnGrid, raw: Octets, around: Around) -> memoryview:
@@ -145,11 +164,12 @@ def read(packed: Octets, around: Around, limit: int) -> Grid:
         raise ValueError(f"expected a quantised chunk of at most {limit} bytes, found {found}")
     integers, exact = np.empty(count, dtype=np.int32), np.empty(exact_count, dtype=np.int64)
     octets = unwritable(packed)
-    at = read_grid(octets, word_bytes, integers, exact)
+    levels = np.empty(LEVELS_MAX, dtype=np.int8)
+    at = read_grid(octets, word_bytes, integers, exact, levels)
     if at < 0:
         raise ValueError(f"expected a quantised chunk of {count} elements, found another")
     kept = octets[at : at + exact_count * word_bytes].view(f"<u{word_bytes}")
-    return Grid(integers, exact, kept)
+    return Grid(integers, levels if levels.any() else levels[:0], exact, kept)
 
 
 def restored(values: Floats, chunk: Grid, around: Around) -> memoryview:

@@ -1,8 +1,12 @@
 """How are floats put on a grid and taken off it, and what is stored of those that the grid cannot hold? Compiled.
 
 A chunk of quantised floats is the number of its elements (uint32), that of the exact ones among them (uint32), the
-place of each (a base-128 count of the elements since the one before it), their bytes as they were, and a run of
-:mod:`tasks.codecs.quantise_integers`.
+place of each (a base-128 count of the elements since the one before it), their bytes as they were, a table of levels
+(how many, then each, int8), and a run of :mod:`tasks.codecs.quantise_integers`.
+
+Where steps are coarse, the numbers of a cell crowd to its inner side, and their mean is a better guess than the middle
+(Lloyd 1982, doi 10.1109/TIT.1982.1056489). The table says for 1, 2, ... how much further out the mean is, in 256ths of
+a step; the last entry holds for all beyond.
 """
 
 import numpy as np
@@ -14,10 +18,13 @@ from tasks.codecs.rans import Bytes
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Levels = npt.NDArray[np.int8]
 Each = npt.NDArray[np.float64]
 """One number for each group."""
 
 COUNT_BYTES = 4
+LEVELS_MAX = 32
+_LEAST_GAIN = 0.002
 _LANES = 512
 PLACE_BYTES_MAX = 5
 """Bytes of a count of at most 2^32 in base 128."""
@@ -61,6 +68,64 @@ def off_grid(integers: Integers, steps: Each, first: int, group: int, values: Fl
 def _off_grid(integers: Integers, step: float, values: Floats) -> None:
     for i in range(len(integers)):
         values[i] = values.dtype.type(np.float64(integers[i]) * step)
+
+
+@kernel
+def find_levels(values: Floats, integers: Integers, step: float, levels: Levels) -> int:
+    """Fill ``levels`` with the mean place of the values of each multiple and its opposite; return how many are used.
+
+    Args:
+        values: ``(n,)``.
+        integers: their multiples of ``step``, ``(n,)``.
+        step: of the grid.
+        levels: to be filled, in 256ths of a step, ``(LEVELS_MAX,)``.
+
+    Returns:
+        The levels up to the greatest multiple, or 0 where the squared error would shrink by less than a 500th.
+    """
+    sums, counts = np.zeros(LEVELS_MAX + 1), np.zeros(LEVELS_MAX + 1)
+    reach = 0
+    before = 0.0
+    looked_at = min(len(values), 4096)
+    for i in range(len(values)):
+        if i == looked_at and _saved(sums, counts) < 0.5 * _LEAST_GAIN * before:
+            return 0  # steps are fine
+        multiple = abs(integers[i])
+        off = np.float64(values[i]) / step - integers[i]
+        if multiple == 0 or not abs(off) <= 0.5:
+            continue
+        reach = max(reach, multiple)
+        row = min(multiple, LEVELS_MAX)
+        sums[row] += off if integers[i] > 0 else -off
+        counts[row] += 1
+        before += off * off
+    if _saved(sums, counts) < _LEAST_GAIN * before or before == 0.0:
+        return 0
+    for row in range(1, LEVELS_MAX + 1):
+        levels[row - 1] = np.int8(np.rint(256.0 * sums[row] / counts[row])) if counts[row] > 0 else 0
+    return min(reach, LEVELS_MAX)
+
+
+@inner
+def _saved(sums: Each, counts: Each) -> float:
+    """Return the squared error, in squared steps, that the means of the levels save."""
+    gain = 0.0
+    for row in range(1, len(sums)):
+        if counts[row] > 0:
+            gain += sums[row] * sums[row] / counts[row]
+    return gain
+
+
+@kernel
+def off_levels(integers: Integers, step: float, levels: Levels, values: Floats) -> None:
+    """Fill ``values``, ``(n,)``, with the mean place of each multiple of ``step``; ``levels`` are not empty."""
+    last = len(levels)
+    for i in range(len(integers)):
+        multiple = np.int64(integers[i])
+        row = min(abs(multiple), last)
+        further = np.int64(levels[row - 1]) if row > 0 else 0
+        further = -further if multiple < 0 else further
+        values[i] = values.dtype.type(np.float64(256 * multiple + further) * (step / 256.0))
 
 
 @kernel
@@ -143,7 +208,7 @@ def _add_losses(values: Floats, restored: Floats, most: Each, lost: Each, energy
 
 
 @kernel
-def write_grid(integers: Integers, over: Flags, octets: Bytes, word_bytes: int, out: Bytes) -> int:
+def write_grid(integers: Integers, over: Flags, octets: Bytes, word_bytes: int, levels: Levels, out: Bytes) -> int:
     """Write a chunk; return how many bytes it takes.
 
     Args:
@@ -151,7 +216,8 @@ def write_grid(integers: Integers, over: Flags, octets: Bytes, word_bytes: int, 
         over: which elements are exact, ``(n,)``.
         octets: bytes of all elements as they were, ``(n * word_bytes,)``.
         word_bytes: of an element.
-        out: ``(bytes,)``, ``8 + exact * (5 + word_bytes)`` and room for a run.
+        levels: table of levels, ``(at most LEVELS_MAX,)``; empty where multiples stand for themselves.
+        out: ``(bytes,)``, ``9 + LEVELS_MAX + exact * (5 + word_bytes)`` and room for a run.
     """
     at = 2 * COUNT_BYTES
     exact = 0
@@ -174,11 +240,15 @@ def write_grid(integers: Integers, over: Flags, octets: Bytes, word_bytes: int, 
             at += word_bytes
     _put_count(out, 0, len(integers))
     _put_count(out, COUNT_BYTES, exact)
+    out[at] = np.uint8(len(levels))
+    at += 1
+    out[at : at + len(levels)] = levels.view(np.uint8)
+    at += len(levels)
     return write_run(integers, out, at) if len(integers) else at
 
 
 @kernel
-def read_grid(packed: Bytes, word_bytes: int, integers: Integers, exact: npt.NDArray[np.int64]) -> int:
+def read_grid(packed: Bytes, word_bytes: int, integers: Integers, exact: npt.NDArray[np.int64], levels: Levels) -> int:
     """Read a chunk; return where the bytes of its exact elements lie, -1 if it is none.
 
     Args:
@@ -186,6 +256,7 @@ def read_grid(packed: Bytes, word_bytes: int, integers: Integers, exact: npt.NDA
         word_bytes: of an element.
         integers: to be filled, as many as the chunk says.
         exact: places of the exact elements, to be filled, as many as the chunk says.
+        levels: table of levels, to be filled, ``(LEVELS_MAX,)``; 0 where there is none.
     """
     at = 2 * COUNT_BYTES
     last = -1
@@ -205,8 +276,13 @@ def read_grid(packed: Bytes, word_bytes: int, integers: Integers, exact: npt.NDA
         exact[number] = last
     kept = at
     at += len(exact) * word_bytes
-    if at > len(packed):
+    if at >= len(packed) or packed[at] > min(LEVELS_MAX, len(packed) - at - 1):
         return -1
+    count = np.int64(packed[at])
+    levels[:] = 0
+    levels[:count].view(np.uint8)[:] = packed[at + 1 : at + 1 + count]
+    levels[count:] = levels[count - 1] if count > 0 else 0
+    at += 1 + count
     if len(integers):
         at = read_run(packed, at, integers)
     return kept if at == len(packed) else -1
