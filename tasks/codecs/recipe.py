@@ -11,6 +11,8 @@ import numpy.typing as npt
 from pydantic import Field, with_config
 
 from data.schemas.units import RECORD
+from tasks.codecs.autoencoder_recipe import EntangledBlocks
+from tasks.codecs.transformed_blocks import TransformedBlocks
 
 
 @with_config(RECORD)
@@ -33,5 +35,5 @@ class Filled:
         return np.tile(content, raw_bytes // self.content_bytes)
 
 
-Recipe = Filled
+Recipe = Annotated[Filled | EntangledBlocks | TransformedBlocks, Field(discriminator="kind")]
 """Every recipe that an archive may name; another kind or another version is refused when its index is read."""
