@@ -119,7 +119,7 @@ def put_on_grid(
 
 def taken_off(integers: npt.NDArray[np.int32], dtype: str, groups: Groups) -> Floats:
     """Return the floats that multiples, ``(elements,)``, stand for, rounded to the element type."""
-    values = np.empty(len(integers), dtype=np.float64 if dtype == "F64" else np.float32)
+    values: Floats = np.empty(len(integers), np.float64) if dtype == "F64" else np.empty(len(integers), np.float32)
     if len(groups.levels):
         off_levels(integers, float(groups.steps[0]), groups.levels, values)
     else:
@@ -219,4 +219,4 @@ def _widened(octets: npt.NDArray[np.uint8], dtype: str) -> Floats:
         return (octets.view("<u2").astype(np.uint32) << 16).view(np.float32)
     if dtype == "F16":
         return octets.view("<f2").astype(np.float32)
-    return octets.view(np.float64 if dtype == "F64" else np.float32)
+    return octets.view(np.float64) if dtype == "F64" else octets.view(np.float32)

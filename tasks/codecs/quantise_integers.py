@@ -53,7 +53,7 @@ def write_run(integers: Integers, out: Bytes, at: int) -> int:
         high = max(high, integers[i])
     at = _put(out, at, u8(np.uint32(low)), 4)
     if low == high:
-        return _put(out, at, u8(_CONSTANT), 1)
+        return int(_put(out, at, u8(_CONSTANT), 1))
     span = np.int64(high) - np.int64(low)
     shift = 0
     while span >> shift >= CELLS:
@@ -65,7 +65,7 @@ def write_run(integers: Integers, out: Bytes, at: int) -> int:
     bins = _choose_bins(cells, (span >> shift) + 1, len(integers), starts, widths)
     at = _put(out, at, u8(shift), 1)
     at = _write_bins(starts, widths, bins, out, at)
-    return _write_places(integers, low, shift, starts, widths, bins, out, at)
+    return int(_write_places(integers, low, shift, starts, widths, bins, out, at))
 
 
 @inner
@@ -161,7 +161,7 @@ def _write_places(
         room += bits[bin_]
         places[used] = np.uint32(filled)
         full = u8(room >= u8(32))
-        used += np.int64(full)
+        used += int(full)
         filled >>= full << u8(5)
         room -= full << u8(5)
     if room > u8(0):
@@ -194,8 +194,8 @@ def read_run(packed: Bytes, at: int, integers: Integers) -> int:
     """
     if len(packed) - at < 5:
         return -1
-    low = np.int64(np.int32(_get(packed, at, 4)))
-    shift = np.int64(packed[at + 4])
+    low = int(np.int32(_get(packed, at, 4)))
+    shift = int(packed[at + 4])
     at += 5
     if shift == _CONSTANT:
         integers[:] = low
@@ -210,7 +210,7 @@ def read_run(packed: Bytes, at: int, integers: Integers) -> int:
     at = rans.read_table(packed, at, shares)
     if at < 0 or len(packed) - at < 4:
         return -1
-    length = np.int64(_get(packed, at, 4))
+    length = int(_get(packed, at, 4))
     at += 4
     if 2 * length > len(packed) - at - 4:
         return -1
@@ -222,7 +222,7 @@ def read_run(packed: Bytes, at: int, integers: Integers) -> int:
     if not rans.decode(words, None, table, symbols):
         return -1
     at += 2 * length
-    used = np.int64(_get(packed, at, 4))
+    used = int(_get(packed, at, 4))
     at += 4
     if 4 * used > len(packed) - at:
         return -1
@@ -236,18 +236,18 @@ def _read_bins(packed: Bytes, at: int, low: int, shift: int, base: Counts, bits:
     """Read bins into their least integer and the bits of a place, ``(256,)`` both; return where they end or -1."""
     if at >= len(packed):
         return -1
-    bins = np.int64(packed[at]) + 1
+    bins = int(packed[at]) + 1
     at += 1
     end = 0
     for bin_ in range(bins):
         if at >= len(packed):
             return -1
-        width, gap = np.int64(packed[at]) & 15, np.int64(packed[at]) >> 4
+        width, gap = int(packed[at]) & 15, int(packed[at]) >> 4
         at += 1
         if gap == _GAP:
             if len(packed) - at < 2:
                 return -1
-            gap = np.int64(_get(packed, at, 2))
+            gap = int(_get(packed, at, 2))
             at += 2
         start = end + gap
         end = start + (1 << width)
@@ -282,7 +282,7 @@ def _place(
         at += wide
         if at > end:
             return False
-    return end - at < u8(32)
+    return bool(end - at < u8(32))
 
 
 @inner

@@ -121,9 +121,9 @@ def off_levels(integers: Integers, step: float, levels: Levels, values: Floats) 
     """Fill ``values``, ``(n,)``, with the mean place of each multiple of ``step``; ``levels`` are not empty."""
     last = len(levels)
     for i in range(len(integers)):
-        multiple = np.int64(integers[i])
+        multiple = int(integers[i])
         row = min(abs(multiple), last)
-        further = np.int64(levels[row - 1]) if row > 0 else 0
+        further = int(levels[row - 1]) if row > 0 else 0
         further = -further if multiple < 0 else further
         values[i] = values.dtype.type(np.float64(256 * multiple + further) * (step / 256.0))
 
@@ -199,11 +199,10 @@ def _add_losses(values: Floats, restored: Floats, most: Each, lost: Each, energy
         value = np.float64(values[i])
         counts = abs(value) < np.inf
         error = abs(np.float64(restored[i]) - value) if counts else 0.0
-        value = value if counts else 0.0
         lost[i] += error * error
-        energy[i] += value * value
+        energy[i] += value * value if counts else 0.0
         most[i] = error if error > most[i] else most[i]
-        finite += counts
+        finite += int(counts)
     return finite
 
 
@@ -265,7 +264,7 @@ def read_grid(packed: Bytes, word_bytes: int, integers: Integers, exact: npt.NDA
         for place in range(PLACE_BYTES_MAX + 1):
             if at >= len(packed) or place == PLACE_BYTES_MAX:
                 return -1
-            octet = np.int64(packed[at])
+            octet = int(packed[at])
             at += 1
             gap |= (octet & 127) << (7 * place)
             if octet < 128:
@@ -278,7 +277,7 @@ def read_grid(packed: Bytes, word_bytes: int, integers: Integers, exact: npt.NDA
     at += len(exact) * word_bytes
     if at >= len(packed) or packed[at] > min(LEVELS_MAX, len(packed) - at - 1):
         return -1
-    count = np.int64(packed[at])
+    count = int(packed[at])
     levels[:] = 0
     levels[:count].view(np.uint8)[:] = packed[at + 1 : at + 1 + count]
     levels[count:] = levels[count - 1] if count > 0 else 0
@@ -300,13 +299,13 @@ def to_bfloat16(values: npt.NDArray[np.float32], words: npt.NDArray[np.uint16]) 
 @kernel
 def write_integers(integers: Integers, out: Bytes) -> int:
     """Write a run (:func:`tasks.codecs.quantise_integers.write_run`); return how many bytes it takes."""
-    return write_run(integers, out, 0)
+    return int(write_run(integers, out, 0))
 
 
 @kernel
 def read_integers(packed: Bytes, integers: Integers) -> bool:
     """Read a run into ``integers``, ``(n,)``; return whether ``packed`` was one and nothing else."""
-    return read_run(packed, 0, integers) == len(packed)
+    return bool(read_run(packed, 0, integers) == len(packed))
 
 
 @inner
