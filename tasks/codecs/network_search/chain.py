@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tasks.codecs.network_search import rate
 from tasks.codecs.network_search.chain_kernel import PARAMETER_BITS, Array, Counts, cheapest
-from tasks.codecs.network_search.spectra import Spectra
+from tasks.codecs.network_search.spectra import NEGLIGIBLE, Spectra
 
 Budget = Literal["uniform", "split", "quantised"]
 """``uniform``: every bond may lose the same, numbers of 32 bits; ``split``: bonds lose what saves most; ``quantised``:
@@ -22,7 +22,7 @@ CANDIDATES = 24
 WIDEST = 64
 """Product of the modes that a core may merge."""
 
-_HALVINGS = 22
+_HALVINGS = 17
 _PRICES = (1e-2, 1e12)
 
 
@@ -125,11 +125,11 @@ class Trains:
         counts = np.array([bond.ranks.size for bond in line], dtype=np.int64)
         ranks = np.ones((len(line), int(counts.max())), dtype=np.int64)
         tails = np.zeros(ranks.shape)
-        squares = np.zeros((len(line), max(bond.squares.size for bond in line)))
+        logarithms = np.zeros((len(line), max(bond.squares.size for bond in line)))
         for place, bond in enumerate(line):
             ranks[place, : bond.ranks.size] = bond.ranks
             tails[place, : bond.tails.size] = bond.tails
-            squares[place, : bond.squares.size] = bond.squares
+            logarithms[place, : bond.squares.size] = np.log(np.maximum(bond.squares, NEGLIGIBLE))
         modes = self.modes[list(order)]
         low, high = (math.log(price / self.allowed) for price in _PRICES)
         found = Train(order, math.inf, math.inf, (), ())
@@ -137,7 +137,7 @@ class Trains:
         for halving in range(_HALVINGS):
             middle = high if halving == 0 else 0.5 * (low + high)
             bits, error = cheapest(
-                modes, counts, ranks, tails, squares, WIDEST, math.exp(middle),
+                modes, counts, ranks, tails, logarithms, WIDEST, math.exp(middle),
                 self.budget == "quantised", rates(), chosen,
             )  # fmt: skip
             if error > self.allowed:

@@ -23,15 +23,12 @@ CORE_BITS, COLUMN_BITS = 96.0, 12.0
 
 
 @inner
-def coded(variance: float, rates: Array) -> tuple[float, float]:
-    """Return bits and squared error of a number with this variance, both in steps."""
-    if variance <= 0.0:
-        return 0.0, 0.0
-    place = np.log(variance)
+def coded(place: float, rates: Array) -> tuple[float, float]:
+    """Return bits and squared error (in squared steps) of a number, by the logarithm of its variance."""
     if place >= HIGHEST:
         return 0.5 * place / np.log(2.0) + GAUSS_BITS, 1.0 / 12.0
     if place < LOWEST:
-        return 0.0, variance
+        return 0.0, np.exp(place)
     at = (place - LOWEST) * PER_UNIT
     low = int(at)
     part = at - low
@@ -43,13 +40,13 @@ def coded(variance: float, rates: Array) -> tuple[float, float]:
 
 @kernel
 def core_prices(  # noqa: D417 - the step is named by its symbol's word
-    rows: float, squares: Array, ranks: Counts, count: int, step: float, rates: Array, out: Array
+    rows: float, logarithms: Array, ranks: Counts, count: int, step: float, rates: Array, out: Array
 ) -> None:
     """Write bits and relative squared error of a core for each rank of its bond into ``out``, ``(ranks, 2)``.
 
     Args:
         rows: numbers in each column.
-        squares: relative squared singular values of the bond, ``(rank,)``: the weight of a column's error.
+        logarithms: of the relative squared singular values of the bond, ``(rank,)``, which weigh a column's error.
         ranks: ascending; the first ``count`` count.
         step: of quantisation, relative to the tensor's norm; 0: numbers are stored as they are.
     """
@@ -59,9 +56,10 @@ def core_prices(  # noqa: D417 - the step is named by its symbol's word
             out[a, 1] = 0.0
         return
     bits, error, column = CORE_BITS, 0.0, 0
+    unit = np.log(rows * step * step)
     for a in range(count):
         while column < ranks[a]:
-            one, lost = coded(squares[column] / (rows * step * step), rates)
+            one, lost = coded(logarithms[column] - unit, rates)
             bits += rows * one + COLUMN_BITS
             error += rows * lost * step * step
             column += 1
@@ -75,7 +73,7 @@ def cheapest(
     counts: Counts,
     ranks: Counts,
     tails: Array,
-    squares: Array,
+    logarithms: Array,
     widest: int,
     price: float,
     quantised: bool,
@@ -89,7 +87,7 @@ def cheapest(
         counts: ranks to choose from at each bond, ``(modes + 1,)``; the first and the last bond have rank 1.
         ranks: ``(modes + 1, candidates)``, ascending.
         tails: relative squared error of cutting at each rank, as ranks.
-        squares: relative squared singular values, ``(modes + 1, largest rank)``.
+        logarithms: of the relative squared singular values, ``(modes + 1, largest rank)``.
         widest: product of the modes that a core may merge.
         price: of error, bits per relative squared error.
         quantised: whether cores are; the step follows from the price.
@@ -116,9 +114,9 @@ def cheapest(
                 if j > i + 1 and length > widest:
                     break
                 if j == d:  # the last core has rows instead of columns: the bond before it weighs them
-                    core_prices(float(length), squares[i], ranks[i, a : a + 1], 1, step, rates, out)
+                    core_prices(float(length), logarithms[i], ranks[i, a : a + 1], 1, step, rates, out)
                 else:
-                    core_prices(float(ranks[i, a] * length), squares[j], ranks[j], counts[j], step, rates, out)
+                    core_prices(float(ranks[i, a] * length), logarithms[j], ranks[j], counts[j], step, rates, out)
                 for b in range(counts[j]):
                     lost = out[b, 1] + tails[j, b]
                     total = best[i, a] + out[b, 0] + price * lost

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.codecs.network_search import partition
-from tasks.codecs.network_search.chain import Train, Trains
-from tasks.codecs.network_search.forms import Built, Splits, built, train_form, tucker_form
+from tasks.codecs.network_search.chain import Budget, Train, Trains
+from tasks.codecs.network_search.forms import Built, Splits, built, plain, train_form, tucker_form
 from tasks.codecs.network_search.ledger import Ledger, Order
 from tasks.codecs.network_search.searches import Alternating, Exhaustive, Search
 from tasks.codecs.network_search.spectra import Compressed, Spectra, compressed
@@ -30,6 +30,18 @@ ALL_ORDERS = 6
 """Up to so many modes every order is priced."""
 
 MOST_SPLIT_MODES = 28
+
+SMOOTH = 4
+"""Modes are split where the compressed core is smaller than the tensor by this factor; noise would only cost time."""
+
+DEARER = 3.0
+"""Candidates of a family that are priced at more than so many times its cheapest are not written."""
+
+TUCKER_TRUNCATED = 0.5
+"""Share of the squared error that truncates a Tucker network whose cores are quantised."""
+
+RETRIES = (0.7, 0.85, 1.15)
+"""Shares of the planned truncation that the smallest network is tried with as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +87,14 @@ class NetworkSearch:
         search: over these orders.
         written: candidates of each family that are written and measured.
         families: which are looked at.
+        quantised: whether cores are; if not, they are written as 32-bit numbers.
     """
 
     evaluations: int = 200
     search: Search = field(default_factory=Alternating)
     written: int = 2
     families: tuple[Family, ...] = ("train", "split train", "tucker")
+    quantised: bool = True
 
     def __post_init__(self) -> None:
         if min(self.evaluations, self.written) < 1 or not self.families:
@@ -102,14 +116,30 @@ class NetworkSearch:
         for family in self.families:
             ours = sorted((one for one in candidates if one.family == family), key=lambda one: one.bits)
             distinct = {round(one.bits): one for one in reversed(ours)}  # mirrored orders cost the same
-            for candidate in sorted(distinct.values(), key=lambda one: one.bits)[: self.written]:
-                found = built(tensor, candidate.form, candidate.truncated, relative_error, rng)
-                written.append((candidate, found))
+            written += [
+                (candidate, self._built(tensor, candidate, 1.0, relative_error, rng))
+                for candidate in sorted(distinct.values(), key=lambda one: one.bits)[: self.written]
+                if candidate.bits <= DEARER * ours[0].bits
+            ]
         if not written:
             return None
         best, network = min(written, key=lambda one: len(one[1].octets))
+        retries = [self._built(tensor, best, share, relative_error, rng) for share in RETRIES if self.quantised]
+        network = min([network, *retries], key=lambda one: len(one.octets))
         sizes = tuple((candidate, len(found.octets)) for candidate, found in written)
         return Chosen(network, best.family, sizes, evaluations)
+
+    def _built(
+        self,
+        tensor: npt.NDArray[np.floating],
+        candidate: Candidate,
+        share: float,
+        relative_error: float,
+        rng: np.random.Generator,
+    ) -> Built:
+        if self.quantised:
+            return built(tensor, candidate.form, share * candidate.truncated, relative_error, rng)
+        return plain(tensor, candidate.form, relative_error, rng)
 
     def priced(self, small: Compressed, relative_error: float, rng: np.random.Generator) -> tuple[list[Candidate], int]:
         """Return the networks that are worth writing, in no order, and how many were priced."""
@@ -119,16 +149,18 @@ class NetworkSearch:
         evaluations = 0
         modes = tuple(range(len(whole)))
         if "train" in self.families:
-            trains = Trains(spectra, relative_error)
+            trains = Trains(spectra, relative_error, self._budget)
             exhaustive = len(modes) <= ALL_ORDERS
             ledger = Ledger(lambda order: trains.price(order).bits, 720 if exhaustive else self.evaluations)
-            (Exhaustive() if exhaustive else self.search)(ledger, modes, rng)
+            (Exhaustive(mirrored=False) if exhaustive else self.search)(ledger, modes, rng)
             found += self._best("train", trains, ledger, whole)
             evaluations += len(ledger.priced)
         splits = tuple(prime_factors(factor.shape[0]) for factor in small.factors)
         count = sum(len(factors) for factors in splits)
-        if "split train" in self.families and len(modes) < count <= MOST_SPLIT_MODES:
-            trains = Trains(Spectra(small, splits, COMPRESSED * relative_error), relative_error)
+        elements = math.prod(factor.shape[0] for factor in small.factors)
+        smooth = SMOOTH * small.core.size <= elements
+        if "split train" in self.families and smooth and len(modes) < count <= MOST_SPLIT_MODES:
+            trains = Trains(Spectra(small, splits, COMPRESSED * relative_error), relative_error, self._budget)
             ledger = Ledger(lambda order: trains.price(order).bits, self.evaluations)
             starts = [tuple(range(count)), interleaved(splits), interleaved(splits)[::-1]]
             self.search(ledger, min(starts, key=ledger.price), rng)
@@ -136,12 +168,17 @@ class NetworkSearch:
             evaluations += len(ledger.priced)
         if "tucker" in self.families and len(modes) <= ALL_ORDERS:
             for parts in partition.partitions(modes, spectra.modes):
-                half = partition.price(spectra, parts, relative_error * math.sqrt(0.5))
+                share = math.sqrt(TUCKER_TRUNCATED) if self.quantised else 1.0
+                half = partition.price(spectra, parts, relative_error * share)
                 evaluations += 1
                 if math.isfinite(half.bits):
                     truncated = max(math.sqrt(half.error), 1e-3 * relative_error)
                     found.append(Candidate("tucker", tucker_form(half, whole), half.bits, truncated))
         return found, evaluations
+
+    @property
+    def _budget(self) -> Budget:
+        return "quantised" if self.quantised else "split"
 
     def _best(self, family: Family, trains: Trains, ledger: Ledger, splits: Splits) -> list[Candidate]:
         orders = sorted(ledger.priced, key=lambda order: ledger.priced[order])[: self.written]

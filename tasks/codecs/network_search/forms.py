@@ -1,7 +1,7 @@
 """How does a priced configuration become a network, and how many bytes is that network really?"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,3 +87,20 @@ def built(
             return Built(form, octets, error)
         left *= 0.99
     raise ValueError(f"relative_error: expected a network within {relative_error}, found {error}")
+
+
+def plain(
+    tensor: npt.NDArray[np.floating], form: NetworkForm, relative_error: float, rng: np.random.Generator
+) -> Built:
+    """Return a form's network of a tensor, its cores as 32-bit numbers one after the other, shapes left out.
+
+    Raises:
+        ValueError: the bound was not met.
+    """
+    network = decompose(tensor, form, relative_error * 0.999999, rng)
+    rounded = tuple(core.astype(np.float32) for core in network.cores)
+    back = reconstruct(replace(network, cores=tuple(core.astype(np.float64) for core in rounded)))
+    error = float(np.linalg.norm(back - tensor) / np.linalg.norm(tensor))
+    if error > relative_error:
+        raise ValueError(f"relative_error: expected a network within {relative_error}, found {error}")
+    return Built(form, b"".join(core.tobytes() for core in rounded), error)

@@ -30,15 +30,23 @@ class Search(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exhaustive:
-    """Every order, ``start`` first: what it finds is the optimum where the evaluations suffice."""
+    """Every order, ``start`` first: what it finds is the optimum where the evaluations suffice.
+
+    Args:
+        kind: name in reports.
+        mirrored: whether an order and its mirror image are both priced; they have the same bonds, and their prices
+            differ by little.
+    """
 
     kind: Literal["exhaustive"] = "exhaustive"
+    mirrored: bool = True
 
     def __call__(self, ledger: Ledger, start: Order, rng: np.random.Generator) -> None:  # noqa: ARG002
         """Price them all."""
         with suppress(Spent):
             for order in itertools.permutations(start):
-                ledger.price(order)
+                if self.mirrored or start.index(order[0]) <= start.index(order[-1]):
+                    ledger.price(order)
 
 
 @dataclass(frozen=True, slots=True)
