@@ -2,7 +2,7 @@
 
 Run ``python -m tests.benchmarks.checkpoint.deltas``. The checkpoints are those of MiniLM's fine-tune: weights rounded
 to each element type, and AdamW's moments. Ours is the whole archive whose base is the archive of the earlier one,
-restored and compared. Peers: each alone by the best of zstd-3, ZipNN and z4ai; exclusive or, byte planes, zstd-3; z4ai's
+restored and compared. Peers: each alone by the best of zstd-3, ZipNN and z4ai; exclusive or, planes, zstd-3; z4ai's
 delta; and our own differences without the base's exponents, folded and packed by pcodec. The chain's twenty checkpoints
 are those after steps 3, 6, ... 60, the first alone.
 """
