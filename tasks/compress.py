@@ -1,4 +1,4 @@
-"""Compressing, restoring and verifying checkpoints as Prefect tasks."""
+"""How does a checkpoint become a smaller archive, and the same checkpoint again? As Prefect tasks."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def restore_from_archive(
 
 
 @task(name="verify-archive", task_run_name="verify-{archive.name}", cache_policy=NO_CACHE)
-def verify(
+def verify_stored(
     archive: Path,
     *,
     bases: tuple[Path, ...] = (),

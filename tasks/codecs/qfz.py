@@ -227,7 +227,7 @@ class Slice:
                 raise ValueError(f"{self.stored.name}: expected a slice that goes forward, found a step of {step}")
             part: Any = self.rows(start, max(start, stop))[::step]
             return cast("Array", part[(slice(None), *rest)])
-        row = int(first) + rows * (first < 0)
+        row = int(first) if first >= 0 else rows + int(first)
         if not 0 <= row < rows:
             raise IndexError(f"{self.stored.name}: expected a row of {rows}, found {first}")
         whole: Any = self.rows(row, row + 1)

@@ -1,0 +1,154 @@
+"""The flow of checkpoints writes what was asked for, tells what came of it, and asks again only where that may help."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from data.errors import BadRecord, SourceUnavailable
+from data.readers.sources import Sample
+from data.schemas.checkpoint import Checkpoint
+from data.schemas.cluster import Snapshot
+from flows.archive_commands import archive_app
+from flows.archives import archive_checkpoints
+from flows.checkpoint import PATIENCE, CheckpointParams, handle_checkpoint
+from flows.params import OptimizeParams
+from tasks.codecs.archive import open_archive
+from tasks.codecs.restore import restore_checkpoint
+
+
+def asked(**fields: Any) -> str:
+    return handle_checkpoint(CheckpointParams.model_validate({"ask": fields}))
+
+
+def weights(path: Path, steps: int = 0) -> Path:
+    """Write a model after some small steps of training."""
+    generator = torch.Generator().manual_seed(5)
+    weight = torch.randn(200, 300, generator=generator)
+    for _ in range(steps):
+        weight = weight + 1e-6 * torch.randn(200, 300, generator=generator)
+    save_file({"w": weight}, path)
+    return path
+
+
+def artifacts(key: str) -> list[Any]:
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+
+
+def test_a_checkpoint_goes_into_an_archive_and_comes_back(tmp_path: Path) -> None:
+    source = weights(tmp_path / "m.safetensors")
+    archive = asked(do="compress", checkpoint=source)
+    assert archive == str(tmp_path / "m.safetensors.qfz")
+    assert asked(do="verify", archive=archive) == archive
+    assert asked(do="inspect", archive=archive) == archive
+    restored = asked(do="restore", archive=archive, target=tmp_path / "r.safetensors", workers=2)
+    assert Path(restored).read_bytes() == source.read_bytes()
+    assert "same_file: True" in max(artifacts("checkpoint-summary"), key=lambda artifact: artifact.created).data
+    assert max(artifacts("checkpoint-progress"), key=lambda artifact: artifact.created).data == 100.0
+    assert artifacts("checkpoint-result")
+
+
+def test_what_is_damaged_is_not_asked_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(PATIENCE, "retry_delay_seconds", 0.0)
+    (tmp_path / "m.qfz").write_bytes(b"no archive")
+    with pytest.raises(BadRecord, match="a whole archive"):
+        asked(do="verify", archive=tmp_path / "m.qfz")
+    with pytest.raises(SourceUnavailable, match=r"absent\.qfz"):
+        asked(do="verify", archive=tmp_path / "absent.qfz")
+    again = [record.getMessage() for record in caplog.records if "Retry" in record.getMessage()]
+    assert len(again) == 2
+    assert all("SourceUnavailable" in message for message in again)
+
+
+def test_the_checkpoints_of_a_job_become_a_chain_of_differences(tmp_path: Path) -> None:
+    files = {step: weights(tmp_path / f"{step}.safetensors", step) for step in range(11)}
+    digests = {step: hashlib.sha256(path.read_bytes()).hexdigest() for step, path in files.items()}
+    shuffled = [int(step) for step in np.random.default_rng(1).permutation(11)]
+    checkpoints = [
+        Checkpoint(f"c{step}", "job", files[step].name, "safetensors", step, digests[step]) for step in shuffled
+    ]
+    alone = Checkpoint("alone", None, "3.safetensors", "safetensors", 3)
+    wrong = Checkpoint("wrong", "job", "4.safetensors", "safetensors", 4, "0" * 64)
+    small = Sample()().snapshot
+    snapshot = Snapshot(
+        **{name: getattr(small, name) for name in Snapshot.__dataclass_fields__}
+        | {"checkpoints": (*checkpoints, alone, wrong)}
+    )
+    (tmp_path / "cluster.json").touch()
+    params = OptimizeParams.model_validate({"source": {"kind": "snapshot", "path": tmp_path / "cluster.json"}})
+    run = tmp_path / "run"
+    run.mkdir()
+    archives = archive_checkpoints(snapshot, params, run)
+    assert ["sha256" in str(record) for record in archives.set_aside] == [True]
+    actions = {action.checkpoint: action for action in archives.part.actions}  # type: ignore[union-attr]
+    assert list(actions) == [*(f"c{step}" for step in shuffled), "alone"]
+    depths = []
+    for step in range(11):
+        path = run / "checkpoints" / f"c{step}.qfz"
+        with open_archive(path) as archive:
+            depths.append(archive.depth)
+        restore_checkpoint(path, tmp_path / "r")
+        assert (tmp_path / "r").read_bytes() == files[step].read_bytes()
+        (tmp_path / "r").unlink()
+    assert depths == [0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1]
+    assert "as a difference to c4 (c4.qfz, needed to restore it)" in actions["c5"].reason
+    assert "archives below it, and at most 8 are wanted: kept alone" in actions["c9"].reason
+    assert "difference" not in actions["alone"].reason
+
+
+def told(*arguments: object, code: int = 0) -> str:
+    done = CliRunner().invoke(archive_app, [str(each) for each in arguments])
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+    return " ".join(done.output.split())
+
+
+def test_the_terminal_says_sizes_ratio_and_seconds(tmp_path: Path) -> None:
+    first, second = (weights(tmp_path / f"{step}.safetensors", step) for step in (0, 1))
+    said = told("compress", first, tmp_path / "a.qfz", "--workers", 2)
+    assert "1 tensors, 240.08 kB -> " in said
+    assert " x smaller, every bit kept, read back and compared, " in said
+    said = told("compress", second, tmp_path / "b.qfz", "--base", tmp_path / "a.qfz", "--effort", "small")
+    assert "a difference to a.qfz: keep that archive beside it" in said
+    assert "a difference to a.qfz" in told("inspect", tmp_path / "b.qfz")
+    assert "sound, with the 1 archives below it" in told("verify", tmp_path / "b.qfz")
+    assert "byte for byte the file that was compressed" in told("restore", tmp_path / "b.qfz", tmp_path / "r")
+    assert (tmp_path / "r").read_bytes() == second.read_bytes()
+    told("restore", tmp_path / "b.qfz", tmp_path / "w.npy", "--tensor", "w", "--slice", "10:12", "--no-verify")
+    assert np.load(tmp_path / "w.npy").shape == (2, 300)
+    assert "kept within rms:0.01" in told("compress", first, tmp_path / "l.qfz", "--keep", "rms:0.01")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("compress", "absent"), 1, "SourceUnavailable: absent"),
+        (("compress", "m.safetensors", "m.safetensors"), 2, "one path for both"),
+        (("compress", "m.safetensors", "--keep", "half"), 2, "expected exact, rms"),
+        (("restore", "m.safetensors", "r"), 1, "BadRecord: m.safetensors: expected a whole archive"),
+        (("restore", "a.qfz", "r", "--slice", "1:2"), 2, "expected --tensor"),
+        (("restore", "a.qfz", "r.npy", "--tensor", "none"), 1, "expected a tensor named 'none'"),
+        (("restore", "a.qfz", "r.npy", "--tensor", "w", "--slice", "a"), 2, "expected A:B"),
+        (("restore", "a.qfz", "none/r"), 1, "expected a folder that can be written"),
+        (("inspect", "absent"), 1, "SourceUnavailable: absent"),
+        (("verify", "absent"), 1, "SourceUnavailable: absent"),
+    ],
+)
+def test_what_goes_wrong_is_one_message_and_an_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    weights(tmp_path / "m.safetensors")
+    told("compress", "m.safetensors", "a.qfz")
+    assert said in told(*arguments, code=code)
