@@ -10,12 +10,14 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from data.schemas.tensor import ELEMENT_TYPES, Tensor, tensor_bytes
 from tasks.codecs.autoencoder_recipe import EntangledBlocks, Floats, Integers, written_runs
+from tasks.codecs.channel_dropout import Dropout, qubit_error
 from tasks.codecs.index import CHUNK_BYTES, Source
 from tasks.codecs.quantise_chunk import values_of
 from tasks.codecs.quantise_integers import REACH
@@ -55,7 +57,7 @@ class Trial:
         circuit_bytes: of one that holds it by the circuit; 0 where that was not possible.
         circuit: the tensor after the circuit.
         note: why there is no circuit; else empty.
-        treatment: the smaller way.
+        treatment: the circuit where it is smaller by the margin, else the classical chain.
     """
 
     classical_bytes: int
@@ -66,16 +68,16 @@ class Trial:
 
     @property
     def circuit_wins(self) -> bool:
-        """Whether the circuit's archive is the smaller one."""
-        return 0 < self.circuit_bytes < self.classical_bytes
+        """Whether the circuit's archive is smaller by the margin."""
+        return self.circuit is not None and self.treatment.form is self.circuit.whole
 
     def sentence(self) -> str:
         """Return the outcome, in words."""
         if self.circuit is None:
             return f"classical chain: {self.note}"
         winner, loser = ("circuit", "classical chain") if self.circuit_wins else ("classical chain", "circuit")
-        sizes = sorted((self.classical_bytes, self.circuit_bytes))
-        return f"{winner} wins: {sizes[0]} bytes, {loser} {sizes[1]}"
+        sizes = {"circuit": self.circuit_bytes, "classical chain": self.classical_bytes}
+        return f"{winner} wins: {sizes[winner]} bytes, {loser} {sizes[loser]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,11 @@ class AutoencoderTrial:
         layers: of the circuit.
         starts: random starts of its training.
         evaluations: of the training loss and its slopes, per start at most.
-        seed: of the random starts; each tensor begins anew.
+        width_by: in which order qubits are pruned: by the variance of their readings, or by how sensitive the
+            reconstruction is to their loss, as :class:`tasks.codecs.channel_dropout.Dropout` measures it.
+        margin: share by which the circuit's archive must be smaller, since a tensor in that form is read as a whole
+            or not at all.
+        seed: of the random starts and the dropout; each tensor begins anew.
 
     Raises:
         ValueError: the bound or a count is out of range.
@@ -103,9 +109,13 @@ class AutoencoderTrial:
     layers: int = 6
     starts: int = 2
     evaluations: int = 200
+    width_by: Literal["variance", "dropout"] = "variance"
+    margin: float = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.width_by not in ("variance", "dropout") or not 0.0 <= self.margin < 1.0:
+            raise ValueError(f"expected a width by variance or dropout, and a margin of 0 to 1, got {self}")
         if not 0.0 < self.bound < math.inf:
             raise ValueError(f"bound: expected a number above 0, got {self.bound}")
         if not (2 <= self.qubits <= 10 and 1 <= self.layers <= 32 and self.starts >= 1 and self.evaluations >= 1):
@@ -127,7 +137,7 @@ class AutoencoderTrial:
             return Trial(classical_bytes, 0, None, made, treatment)
         ours = Treatment(made.whole, bound=("relative_rms", self.bound))
         circuit_bytes = _archive_bytes(tensor, ours)
-        smaller = ours if circuit_bytes < classical_bytes else treatment
+        smaller = ours if circuit_bytes < (1.0 - self.margin) * classical_bytes else treatment
         return Trial(classical_bytes, circuit_bytes, made, "", smaller)
 
 
@@ -164,7 +174,7 @@ def _candidates(
     blocks: Floats, values: npt.NDArray[np.floating], dtype: str, options: AutoencoderTrial, rng: np.random.Generator
 ) -> Iterator[Circuit]:
     """Yield the tensor after the circuit with ever fewer qubits, while the bound has room for what they take along."""
-    from qiskit_solvers.variational.autoencoder import Training, kept_indices, pruned, qubit_variances
+    from qiskit_solvers.variational.autoencoder import Training, kept_indices
     from qiskit_solvers.variational.entangling_layers import applied, of_real_turns
 
     trained = Training(layers=options.layers, starts=options.starts, evaluations=options.evaluations)(blocks, None, rng)
@@ -174,9 +184,7 @@ def _candidates(
     energies = (entries**2).sum(axis=1)
     spectrum = np.linalg.eigvalsh(blocks.T @ blocks)[::-1]
     total, allowed = float(energies.sum()), options.bound**2
-    variances = qubit_variances(angles, blocks)
-    for threshold in (0.0, *np.sort(variances)[:-1].tolist()):
-        retained = pruned(angles, blocks, threshold)
+    for retained in _widths(angles, blocks, options, rng):
         places = kept_indices(options.qubits, retained)
         lost = max(0.0, 1.0 - float(energies[places].sum()) / total)
         if lost >= allowed:
@@ -190,6 +198,22 @@ def _candidates(
                 floor = max(0.0, 1.0 - float(spectrum[: len(places)].sum() / spectrum.sum()))
                 yield Circuit(made, lost, floor, len(trained.losses))
                 break
+
+
+def _widths(
+    angles: Floats, blocks: Floats, options: AutoencoderTrial, rng: np.random.Generator
+) -> Iterator[tuple[int, ...]]:
+    """Yield ever fewer qubits to retain, ascending."""
+    from qiskit_solvers.variational.autoencoder import pruned, qubit_variances
+
+    if options.width_by == "variance":
+        for threshold in (0.0, *np.sort(qubit_variances(angles, blocks))[:-1].tolist()):
+            yield pruned(angles, blocks, threshold)
+        return
+    dropout = Dropout(rate=0.5, samples=32 * options.qubits)
+    order = np.argsort(dropout(qubit_error(angles, blocks), options.qubits, rng).high, kind="stable").tolist()
+    for count in range(options.qubits):
+        yield tuple(sorted(order[count:]))
 
 
 def _on_steps(entries: Floats, squares: float) -> tuple[Integers | None, float]:

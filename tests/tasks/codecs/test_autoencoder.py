@@ -49,9 +49,11 @@ def hidden(blocks: int = 256, qubits: int = 3, noise: float = 1e-3) -> np.ndarra
     return rows + noise * rng.normal(size=rows.shape)
 
 
-def trial(bound: float, **options: int) -> AutoencoderTrial:
-    small = {"qubits": 3, "layers": 2, "starts": 6, "evaluations": 60}
-    return AutoencoderTrial(policy(f"rms:{bound}"), bound, **(small | options))
+SMALL = AutoencoderTrial(policy("rms:0.1"), 0.1, qubits=3, layers=2, starts=6, evaluations=60)
+
+
+def trial(bound: float, **options: int | str) -> AutoencoderTrial:
+    return replace(SMALL, classical=policy(f"rms:{bound}"), bound=bound, **options)
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F32", "F64"])
@@ -72,8 +74,9 @@ def test_an_archive_restores_within_the_bound_that_it_states(dtype: str, tmp_pat
     assert np.abs(values - back).max() == pytest.approx(stored.error.max_abs)
 
 
-def test_what_a_circuit_gathers_is_smaller_and_prunes_the_other_qubits():
-    found = trial(0.01).tried(held(hidden()))
+@pytest.mark.parametrize("width_by", ["variance", "dropout"])
+def test_what_a_circuit_gathers_is_smaller_and_prunes_the_other_qubits(width_by: str):
+    found = trial(0.01, width_by=width_by).tried(held(hidden()))
     assert found.circuit_wins
     assert found.sentence() == f"circuit wins: {found.circuit_bytes} bytes, classical chain {found.classical_bytes}"
     assert found.circuit is not None
@@ -87,9 +90,17 @@ def test_on_white_weights_the_classical_chain_stays():
     tensor = held(np.random.default_rng(1).normal(size=(64, 64)))
     found = trial(0.05, starts=1).tried(tensor)
     assert not found.circuit_wins
-    assert 0 < found.classical_bytes <= found.circuit_bytes
+    assert 0.99 * found.classical_bytes <= found.circuit_bytes
     assert found.sentence().startswith(f"classical chain wins: {found.classical_bytes} bytes, circuit ")
     assert found.treatment.form is not found.circuit.whole
+
+
+def test_a_gain_below_the_margin_is_no_win():
+    tensor = held(hidden())
+    wide = trial(0.01).tried(tensor)
+    margin = 1.0 - wide.circuit_bytes / wide.classical_bytes
+    assert replace(trial(0.01), margin=margin - 1e-6).tried(tensor).circuit_wins
+    assert not replace(trial(0.01), margin=margin + 1e-6).tried(tensor).circuit_wins
 
 
 @pytest.mark.parametrize(
@@ -179,3 +190,5 @@ def test_options_out_of_range_are_refused():
         AutoencoderTrial(policy("exact"), 0.0)
     with pytest.raises(ValueError, match="2 to 10 qubits"):
         trial(0.1, qubits=11)
+    with pytest.raises(ValueError, match="a width by variance or dropout"):
+        trial(0.1, width_by="guess")
