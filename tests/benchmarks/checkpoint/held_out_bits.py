@@ -1,0 +1,253 @@
+"""How small does MiniLM become at equal function, seen on sentences that no choice was made with?
+
+Per sentence set: embeddings before and after, and of them three measures. *similarity* is the mean squared change of
+the cosine between two sentences, *drift* one minus the mean cosine of a sentence before and after, *order* one minus
+Spearman's rank correlation of all pairs' cosines. Choices are made on the calibration set until all three are no worse
+than the reference's there; the table shows the other set. Sizes are whole archives, restored before they are measured.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.stats import rankdata
+
+from data.schemas.sensitivity import Sensitivities
+from qiskit_solvers.solver import Solver
+from tasks.allocate_bits import Tables, allocation, measured_steps, posed
+from tasks.codecs.archive import open_archive
+from tasks.codecs.index import Source
+from tasks.codecs.lossy import SMALLEST, by_tensor, policy
+from tasks.codecs.sensitivity import measure_sensitivities
+from tasks.codecs.treatment import Policy
+from tasks.codecs.writer import write_archive
+from tasks.refine import Effort, refine
+from tests.benchmarks.checkpoint import minilm
+
+SENTENCES = 96
+"""Of each set."""
+
+PROBED = (0.04, 0.08)
+"""Relative RMS errors with which each tensor's sensitivity is measured."""
+
+GRID = 0.02
+"""Error around which steps are measured: from an eighth of it to 0.5."""
+
+CALIBRATIONS = 5
+"""Times that a choice is measured and corrected."""
+
+MARGIN = 0.97
+"""Part of the reference's loss on the calibration set that a choice may have there."""
+
+Weights = dict[str, npt.NDArray[np.float32]]
+Floats = npt.NDArray[np.float64]
+MEASURES = ("similarity", "drift", "order")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A tensor in memory (:class:`data.schemas.tensor.Tensor`)."""
+
+    name: str
+    values: npt.NDArray[np.float32]
+    dtype: str = "F32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def pieces(self, piece_bytes: int):
+        octets = memoryview(np.ascontiguousarray(self.values)).cast("B")
+        for start in range(0, len(octets), piece_bytes):
+            yield octets[start : start + piece_bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: an archive, and what is lost on the held-out sentences."""
+
+    reference: str
+    method: str
+    bits_per_weight: float
+    lost: dict[str, float]
+    calibration: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrated:
+    """What was measured of the model, once.
+
+    Args:
+        weights: all that its embeddings depend on; the pooler, which they do not, is left out.
+        names: of the tensors that may be quantised.
+        sensitivities: by the three measures, on the calibration set.
+        probes: embeddings of the calibration set with one tensor quantised, ``(sentences, 384)``, by name, for each
+            error; with them any part of the set can be calibrated with again.
+        before: embeddings of both sets as they were.
+        sets: sentences to calibrate with, and held-out ones.
+        tables: bytes and error of each step.
+    """
+
+    weights: Weights
+    names: tuple[str, ...]
+    sensitivities: Sensitivities
+    probes: Mapping[str, Sequence[Floats]]
+    before: tuple[Floats, Floats]
+    sets: tuple[list[str], list[str]]
+    tables: Tables
+
+
+def calibrated() -> Calibrated:
+    """Measure what each tensor counts for, with two evaluations each, and what its steps cost."""
+    every = {name: value.numpy() for name, value in minilm.weights().items() if not name.startswith("pooler")}
+    names = tuple(name for name, value in every.items() if value.ndim == 2 and value.size >= SMALLEST)
+    sets = tuple(texts[:SENTENCES] for texts in minilm.texts())
+    before = tuple(embedded(every, texts) for texts in sets)
+    probes: dict[str, list[Floats]] = {name: [] for name in names}
+
+    def losses(changed: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, float]:
+        name = next(name for name in names if changed[name] is not every[name])
+        after = embedded(changed, sets[0])
+        probes[name].append(after)
+        return lost(before[0], after)
+
+    sensitivities = measure_sensitivities(every, losses, names, PROBED)
+    tables = measured_steps([Held(name, every[name]) for name in names], sensitivities, GRID)
+    return Calibrated(every, names, sensitivities, probes, before, sets, tables)
+
+
+def embedded(weights: Mapping[str, npt.NDArray[np.floating]], texts: Sequence[str]) -> Floats:
+    """Return the embeddings with these weights; the pooler's own are of no account."""
+    return minilm.embed(_pooler() | {name: torch.from_numpy(value) for name, value in weights.items()}, texts)
+
+
+@cache
+def _pooler() -> dict[str, torch.Tensor]:
+    return {name: value for name, value in minilm.weights().items() if name.startswith("pooler")}
+
+
+def lost(before: Floats, after: Floats) -> dict[str, float]:
+    """Return the three measures between embeddings, ``(sentences, 384)`` both."""
+    above = np.triu_indices(len(before), 1)
+    one, other = (before @ before.T)[above], (after @ after.T)[above]
+    ranks = np.corrcoef(rankdata(one), rankdata(other))[0, 1]
+    drift = 1.0 - (before * after).sum(axis=1).mean()
+    return dict(zip(MEASURES, (float(np.square(one - other).mean()), float(drift), float(1.0 - ranks)), strict=True))
+
+
+def held_out(model: Calibrated, solver: Solver) -> list[Row]:
+    """Return the table: each reference, and uniform and allocated steps that lose no more on the calibration set."""
+    rows: list[Row] = []
+    for reference in ("int8", "rms:0.02", "rms:0.05", "rms:0.1", "int4"):
+        size, back = archived(model, policy(reference, keep=kept(model)))
+        rows.append(row(model, reference, "reference", size, back))
+        if reference in ("int8", "int4"):
+            plain = size_of_plain(model, reference)
+            rows.append(Row(reference, "reference, codes as they are", plain, rows[-1].lost, rows[-1].calibration))
+            error = uniform_error(model, rows[-1].calibration)
+            rows.append(row(model, reference, "uniform", *archived(model, policy(f"rms:{error}", keep=kept(model)))))
+        limits = {measure: rows[-1].calibration[measure] for measure in MEASURES}
+        if reference in ("int8", "int4"):
+            limits = rows[-2].calibration
+        bounds = allocated(model, limits, solver)
+        rows.append(row(model, reference, "allocated", *archived(model, by_tensor(bounds))))
+    return rows
+
+
+def allocated(model: Calibrated, limits: Mapping[str, float], solver: Solver) -> Mapping[str, float]:
+    """Return bounds whose loss on the calibration set, measured, is below the limits.
+
+    Losses add up to first order only: the allowance of each measure is corrected by what was measured, and of the
+    choices within the limits the smallest counts.
+    """
+    allowed = {measure: MARGIN * limit for measure, limit in limits.items()}
+    best: tuple[float, Mapping[str, float]] | None = None
+    for _ in range(CALIBRATIONS):
+        problem = posed(model.tables, model.sensitivities, allowed)
+        refined = refine(problem, solver, np.random.default_rng(0), effort=Effort(rounds=4))
+        found = allocation(model.tables, problem, refined, allowed)
+        after = embedded(rounded(model, found.relative_rms), model.sets[0])
+        measured = lost(model.before[0], after)
+        if all(measured[name] <= MARGIN * limits[name] for name in MEASURES) and (
+            best is None or refined.costs[-1] < best[0]
+        ):
+            best = (refined.costs[-1], found.relative_rms)
+        worst = max(measured[name] / (MARGIN * limits[name]) for name in MEASURES)
+        allowed = {measure: value * min(1.5, 1.0 / worst) for measure, value in allowed.items()}
+    if best is None:
+        raise ValueError(f"expected a choice that loses at most {limits}, found none in {CALIBRATIONS} trials")
+    return best[1]
+
+
+def uniform_error(model: Calibrated, limits: Mapping[str, float]) -> float:
+    """Return the greatest relative RMS error found that, alike in all tensors, loses no more than the limits."""
+    error, best = 0.01, 0.0
+    for _ in range(CALIBRATIONS):
+        measured = lost(model.before[0], embedded(rounded(model, dict.fromkeys(model.names, error)), model.sets[0]))
+        worst = max(measured[name] / (MARGIN * limits[name]) for name in MEASURES)
+        best = max(best, error) if worst <= 1.0 else best
+        error *= 0.999 * worst**-0.5
+    return best
+
+
+def rounded(model: Calibrated, bounds: Mapping[str, float]) -> Weights:
+    """Return the weights in multiples of the steps that these errors mean, without an archive."""
+    changed = dict(model.weights)
+    for name, bound in bounds.items():
+        value = model.weights[name]
+        step = np.float32(bound * np.sqrt(12.0 * np.square(value, dtype=np.float64).mean()))
+        changed[name] = np.rint(value / step) * step
+    return changed
+
+
+def kept(model: Calibrated) -> tuple[str, ...]:
+    """Return the names of what no method quantises."""
+    return tuple(name for name in model.weights if name not in model.names)
+
+
+def archived(model: Calibrated, how: Policy) -> tuple[float, Weights]:
+    """Return the bits per weight of an archive, everything in it counted, and the weights that it restores."""
+    file = io.BytesIO()
+    tensors = [Held(name, value) for name, value in model.weights.items()]
+    write_archive(file, Source("arrays", "0" * 64, 0), b"", tensors, policy=how)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.qfz"
+        path.write_bytes(file.getvalue())
+        with open_archive(path) as archive:
+            back = {
+                stored.name: np.frombuffer(archive.read(stored), np.float32).reshape(stored.shape).copy()
+                for stored in archive.index.tensors
+            }
+    return 8.0 * file.tell() / elements(model), back
+
+
+def size_of_plain(model: Calibrated, reference: str) -> float:
+    """Return the bits per weight of codes that are not entropy coded, with an fp32 scale for each of their groups."""
+    bits = 0.0
+    for name, value in model.weights.items():
+        if name not in model.names:
+            bits += 32.0 * value.size
+        elif reference == "int8":
+            bits += 8.0 * value.size + 32.0 * len(value)
+        else:
+            bits += 4.0 * value.size + 16.0 * value.size / 64  # their scales are fp16 by custom
+    return bits / elements(model)
+
+
+def elements(model: Calibrated) -> int:
+    """Return how many weights there are."""
+    return sum(value.size for value in model.weights.values())
+
+
+def row(model: Calibrated, reference: str, method: str, size: float, back: Weights) -> Row:
+    """Return a line: what the restored weights lose on both sets."""
+    calibration, other = (
+        lost(before, embedded(back, texts)) for before, texts in zip(model.before, model.sets, strict=True)
+    )
+    return Row(reference, method, size, other, calibration)
