@@ -51,7 +51,7 @@ def rows(data: str, learnt: Floats, judged: Floats, rng: np.random.Generator) ->
     for latents in LATENTS:
         bits = 32.0 * latents / BLOCK
         kept = latents.bit_length() - 1
-        yield Row(data, "white floor", latents, bits, float(np.sqrt(1.0 - latents / BLOCK)), 0)
+        yield Row(data, "white noise, theory", latents, bits, float(np.sqrt(1.0 - latents / BLOCK)), 0)
         basis = directions[:, :latents]
         yield Row(data, "block PCA", latents, bits, _error(judged, judged @ basis @ basis.T), BLOCK * latents)
         yield Row(data, *_circuit("VQC, real turns", "real", learnt, judged, kept, latents, rng))

@@ -1,8 +1,9 @@
 """What do the quantum and learned codecs gain on real tensors, beside their floors?
 
 Run ``python -m tests.benchmarks.checkpoint.learned``. Five tables: autoencoders of blocks (what is lost at equal
-numbers and at equal bits), trials of whole tensors against the classical chain under one bound, dropout (which channels and
-qubits can go), denoisers, and one circuit on Aer with shots and noise. Weights and activations are MiniLM's.
+numbers and at equal bits), trials of whole tensors against the classical chain under one bound, dropout (which
+channels and qubits can go), denoisers, and one circuit on Aer with shots and noise. Weights and activations are
+MiniLM's.
 """
 
 import argparse
