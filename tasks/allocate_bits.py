@@ -7,6 +7,7 @@ makes. In force is the same error for all tensors, which is what one would ask f
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from tasks.codecs.treatment import Policy
 from tasks.problems.bits import Bits, Chosen
 from tasks.refine import Effort, Refined, refine
 
-FINER, COARSER, PER_OCTAVE = 3, 5, 4
+FINER, COARSER, PER_OCTAVE = 3, 4, 3
 """Octaves below and above the error in force in which steps are offered, and how many in each."""
 
 COARSEST = 0.5
@@ -44,7 +45,7 @@ class TensorBits:
         name: of the tensor.
         elements: how many it has.
         relative_rms: its bound; None where it stays exact.
-        size_bytes: measured with the codec; estimated from some of its chunks where it is larger than 4 MB.
+        size_bytes: measured with the codec; estimated from some of its chunks where it is larger than 3 MB.
         before_bytes: with the error in force.
         share: of the allowed loss of the measure that it costs most of.
     """
@@ -108,6 +109,7 @@ def allocate_bits(
     seed: int,
     effort: Effort | None = None,
     twins: tuple[Solver, ...] = (),
+    workers: int = 1,
 ) -> Allocation:
     """Return the smallest choice found that loses no more than if each tensor had the same relative RMS error.
 
@@ -119,11 +121,12 @@ def allocate_bits(
         seed: of all chance.
         effort: of the loop; None is its default.
         twins: solvers to compare with.
+        workers: threads that measure sizes; they do not change a number.
 
     Raises:
         ValueError: the error is out of range, or none of the tensors with sensitivities can be quantised.
     """
-    tables = measured_steps(tensors, sensitivities, relative_rms)
+    tables = measured_steps(tensors, sensitivities, relative_rms, workers)
     allowed = uniform_losses(sensitivities, tables)
     problem = posed(tables, sensitivities, allowed)
     rng = np.random.default_rng(seed)
@@ -131,8 +134,16 @@ def allocate_bits(
     return allocation(tables, problem, refined, allowed)
 
 
-def measured_steps(tensors: Sequence[Tensor], sensitivities: Sensitivities, relative_rms: float) -> Tables:
+def measured_steps(
+    tensors: Sequence[Tensor], sensitivities: Sensitivities, relative_rms: float, workers: int = 1
+) -> Tables:
     """Measure what the steps around an error cost in each tensor.
+
+    Args:
+        tensors: of the checkpoint.
+        sensitivities: of those that may be quantised.
+        relative_rms: the error in the midst of the steps.
+        workers: threads; they do not change a number.
 
     Raises:
         ValueError: the error is out of range, a sensitivity has no tensor, or no tensor can be quantised.
@@ -146,20 +157,15 @@ def measured_steps(tensors: Sequence[Tensor], sensitivities: Sensitivities, rela
     errors = relative_rms * 2.0 ** (np.arange(-FINER * PER_OCTAVE, COARSER * PER_OCTAVE + 1) / PER_OCTAVE)
     errors = errors[errors <= COARSEST]
     steps = math.sqrt(12.0) * errors * (1.0 - 5e-3)  # a hair finer, so that equal errors are within their bound
-    names, tables, notes = [], [], []
-    for name in sensitivities.of:
-        tensor = by_name[name]
-        fits = tensor.dtype in QUANTISABLE and math.prod(tensor.shape) >= SMALLEST
-        table = step_table(tensor, steps) if fits else None
-        if table is None:
-            notes.append(f"{name} stays exact: {_why_exact(tensor, fits)}")
-        else:
-            names.append(name)
-            tables.append(table)
-    if not names:
+    chosen = [by_name[name] for name in sensitivities.of]
+    with ThreadPoolExecutor(workers) as pool:
+        measured = list(pool.map(lambda tensor: step_table(tensor, steps) if _fits(tensor) else None, chosen))
+    found = {tensor.name: table for tensor, table in zip(chosen, measured, strict=True) if table is not None}
+    notes = [f"{tensor.name} stays exact: {_why_exact(tensor)}" for tensor in chosen if tensor.name not in found]
+    if not found:
         raise ValueError(f"sensitivities: expected a tensor that can be quantised, found none; {'; '.join(notes[:3])}")
-    elements = tuple(math.prod(by_name[name].shape) for name in names)
-    return Tables(tuple(names), elements, tuple(tables), tuple(errors.tolist()), relative_rms, tuple(notes))
+    elements = tuple(math.prod(by_name[name].shape) for name in found)
+    return Tables(tuple(found), elements, tuple(found.values()), tuple(errors.tolist()), relative_rms, tuple(notes))
 
 
 def uniform_losses(sensitivities: Sensitivities, tables: Tables, relative_rms: float | None = None) -> dict[str, float]:
@@ -215,8 +221,12 @@ def allocation(tables: Tables, problem: Bits, refined: Refined[Chosen], allowed:
     return Allocation(by_tensor(bounds), bounds, tuple(rows), refined, dict(allowed), tables.notes)
 
 
-def _why_exact(tensor: Tensor, fits: bool) -> str:
-    if fits:
+def _fits(tensor: Tensor) -> bool:
+    return tensor.dtype in QUANTISABLE and math.prod(tensor.shape) >= SMALLEST
+
+
+def _why_exact(tensor: Tensor) -> str:
+    if _fits(tensor):
         return "its elements are all 0, or not all finite"
     return f"it is of {tensor.dtype}" if tensor.dtype not in QUANTISABLE else f"it has fewer than {SMALLEST} elements"
 
@@ -231,6 +241,9 @@ def allocate_steps(
     seed: int,
     effort: Effort,
     twins: tuple[Solver, ...],
+    workers: int,
 ) -> Allocation:
     """Run :func:`allocate_bits` as a Prefect task."""
-    return allocate_bits(tensors, sensitivities, relative_rms, solver, seed=seed, effort=effort, twins=twins)
+    return allocate_bits(
+        tensors, sensitivities, relative_rms, solver, seed=seed, effort=effort, twins=twins, workers=workers
+    )
