@@ -106,7 +106,7 @@ class AutoencoderTrial:
     classical: Policy
     bound: float
     qubits: int = 4
-    layers: int = 6
+    layers: int = 12
     starts: int = 2
     evaluations: int = 200
     width_by: Literal["variance", "dropout"] = "variance"
