@@ -21,6 +21,7 @@ from tasks.codecs.quantise_kernels import (
     Flags,
     Floats,
     Levels,
+    drop_far,
     find_levels,
     off_grid,
     off_levels,
@@ -106,6 +107,8 @@ def put_on_grid(
     """
     integers = np.empty(len(values), dtype=np.int32)
     to_grid(values, groups.steps, groups.first, groups.group, top, integers)
+    if len(groups.steps) == 1:
+        drop_far(integers)
     if with_levels:
         levels = np.empty(LEVELS_MAX, dtype=np.int8)
         groups = replace(groups, levels=levels[: find_levels(values, integers, float(groups.steps[0]), levels)])

@@ -27,7 +27,7 @@ from tasks.codecs.quantise_chunk import (
 from tasks.codecs.quantise_integers import INTEGER_BYTES_MAX, RUN_BYTES_MAX, Integers
 from tasks.codecs.quantise_kernels import COUNT_BYTES, Each, Floats, greatest, read_integers, write_integers
 
-Elements = Annotated[int, Field(ge=1, lt=2**63)]
+Elements = Annotated[int, Field(ge=1, lt=2**62)]
 
 TOPS = {8: 127, 4: 7}
 """Greatest integer of so many bits; the least is its opposite."""

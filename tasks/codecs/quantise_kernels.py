@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.codecs.compiled import inner, kernel, u8
+from tasks.codecs.quantise_bins import CELLS
 from tasks.codecs.quantise_integers import Integers, read_run, write_run
 from tasks.codecs.rans import Bytes
 
@@ -53,6 +54,36 @@ def _to_grid(values: Floats, steepness: float, top: float, integers: Integers) -
     for i in range(len(values)):  # on slices, in loops this plain, the compiler takes several values at a time
         multiple = np.rint(np.float64(values[i]) * steepness)
         integers[i] = np.int32(multiple if abs(multiple) <= top else 0.0)
+
+
+@kernel
+def drop_far(integers: Integers) -> None:
+    """Put multiples far beyond nearly all others to 0: their elements come back wrong, and are stored exactly.
+
+    A run has cells of equal width, and one that reached a few extremes would be coarse for all the rest. Far is eight
+    times the power of two that at most one in 2048 is beyond.
+    """
+    most = np.int64(0)
+    for i in range(len(integers)):
+        most = max(most, np.int64(abs(integers[i])))
+    if most < CELLS:
+        return
+    above = np.zeros(32, np.int64)  # how many have so many binary digits
+    for i in range(len(integers)):
+        digits, rest = 0, abs(integers[i])
+        while rest > 0:
+            digits += 1
+            rest >>= 1
+        above[digits] += 1
+    digits, beyond = 31, 0
+    while digits > 0 and (beyond + above[digits]) * 2048 <= len(integers):
+        beyond += above[digits]
+        digits -= 1
+    far = np.int64(8) << digits
+    if most >= far:
+        for i in range(len(integers)):
+            if abs(integers[i]) >= far:
+                integers[i] = 0
 
 
 @kernel

@@ -177,6 +177,18 @@ def test_a_float32_that_rounding_pushes_over_the_bound_is_stored_exactly() -> No
     assert np.max(np.abs(back.astype("f8") - values)) <= 0.2
 
 
+def test_a_few_extremes_are_stored_exactly_and_cost_the_others_nothing(rng: np.random.Generator) -> None:
+    values = rng.standard_normal(50_000).astype("<f4")
+    around, codec = Around("F32"), Quantised(0.01, 0.005)
+    without = len(codec.encode(values.tobytes(), around))
+    values[[7, 49_999]] = 1e6, -3e4
+    packed = bytes(codec.encode(values.tobytes(), around))
+    assert int.from_bytes(packed[4:8], "little") == 2
+    assert len(packed) < without + 40
+    back = np.frombuffer(codec.decode(packed, around, values.nbytes), "<f4")
+    assert np.array_equal(back[[7, 49_999]], values[[7, 49_999]])
+
+
 def test_a_chunk_that_declares_more_than_the_limit_is_refused_before_it_is_allocated() -> None:
     head = (2**32 - 1).to_bytes(4, "little") + bytes(60)
     with pytest.raises(ValueError, match="4294967295 elements of 4 bytes"):
