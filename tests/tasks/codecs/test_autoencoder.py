@@ -185,6 +185,29 @@ def test_a_recipe_for_another_tensor_is_refused():
         recipe.rebuild(np.concatenate((angles, content[24:])), len(tensor.raw))
 
 
+def test_a_decoder_written_from_the_format_page_agrees():
+    tensor = held(hidden(blocks=64), "F64")
+    made = in_circuit(tensor, trial(0.05), np.random.default_rng(0))
+    recipe, content = made.whole.recipe, made.whole.content
+    turns = np.frombuffer(content[:24].tobytes(), dtype="<f4").astype(np.float64).reshape(2, 3)
+    blocks = np.zeros((64, 8))
+    discarded = sum(1 << qubit for qubit in range(3) if qubit not in recipe.retained)
+    places = [place for place in range(8) if place & discarded == 0]
+    blocks[:, places] = read_runs(content[24:], len(places), 64, each=recipe.run_each).T * recipe.step
+    for layer in (1, 0):
+        for qubit in (2, 1, 0):
+            target = (qubit + layer % 2 + 1) % 3
+            blocks = blocks[:, [place ^ ((place >> qubit & 1) << target) for place in range(8)]]
+        for qubit in range(3):
+            before = blocks.copy()
+            cosine, sine = np.cos(turns[layer, qubit] / 2), np.sin(turns[layer, qubit] / 2)
+            for place in range(8):
+                sign = -1.0 if place >> qubit & 1 else 1.0  # RY backwards
+                blocks[:, place] = cosine * before[:, place] + sign * sine * before[:, place ^ (1 << qubit)]
+    restored = values_of(recipe.rebuild(content, len(tensor.raw)).tobytes(), "F64")
+    np.testing.assert_allclose(restored, blocks.reshape(-1), atol=1e-13)
+
+
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match="bound: expected a number above 0"):
         AutoencoderTrial(policy("exact"), 0.0)
