@@ -107,6 +107,18 @@ def tensor_of_bytes(octets: bytearray, dtype: str, shape: tuple[int, ...]) -> to
     return torch.frombuffer(octets, dtype=torch.uint8).view(_DTYPES[dtype]).reshape(shape)
 
 
+def torch_type(text: str) -> torch.dtype:
+    """Return the element type that torch writes as ``text``, e.g. ``torch.bfloat16``.
+
+    Raises:
+        ValueError: archives know no such type.
+    """
+    for dtype in _DTYPE_NAMES:
+        if str(dtype) == text:
+            return dtype
+    raise ValueError(f"expected an element type of torch, found {text!r}")
+
+
 @dataclass(slots=True, eq=False)
 class _Packing:
     """The state of one walk: tensors found so far, their names, and how many values were seen."""
