@@ -106,7 +106,8 @@ class TransformedBlocks:
             at = self.latents * (4 + self.length)
             if len(content) < at:
                 raise ValueError(f"expected an encoder of {at} bytes, found {len(content)}")
-            scales = np.frombuffer(content[: 4 * self.latents].tobytes(), dtype="<f4").astype(np.float64)
+            with np.errstate(invalid="ignore"):  # a signalling NaN
+                scales = np.frombuffer(content[: 4 * self.latents].tobytes(), dtype="<f4").astype(np.float64)
             levels = content[4 * self.latents : at].view(np.int8).reshape(self.latents, self.length)
             if not np.isfinite(scales).all():
                 raise ValueError("expected finite scales of the encoder, found others")
@@ -114,15 +115,15 @@ class TransformedBlocks:
         blocks = -(-elements // self.length)
         integers = read_runs(content[at:], self.latents, blocks, each=self.run_each)
         with np.errstate(over="ignore"):  # a hostile step may overflow; the numbers are then infinite, no more
-            return Latents(integers * self.step, encoder, places)
+            return Latents(np.asarray(integers * self.step, dtype=np.float64), encoder, places)
 
-    def restored(self, latents: Latents, elements: int) -> npt.NDArray[np.floating]:
+    def restored(self, latents: Latents, elements: int) -> Floats:
         """Return the elements, ``(elements,)``, float64 for F64, else float32, not yet rounded to 16 bits.
 
         Raises:
             ValueError: the encoder has no inverse.
         """
-        values = np.empty(
+        values: Floats = np.empty(
             -(-elements // self.length) * self.length, dtype=np.float64 if self.dtype == "F64" else np.float32
         )
         decoder = linear_decoder(latents.encoder) if self.transform == "linear" else latents.encoder
@@ -138,7 +139,7 @@ class TransformedBlocks:
                 else:
                     blocks = np.fft.irfft(spectrum(here, self.length), self.length, axis=0).T
                 values[first * self.length : first * self.length + blocks.size] = blocks.reshape(-1)
-        return values[:elements]
+        return np.asarray(values[:elements])
 
 
 def linear_decoder(encoder: Floats) -> Floats:
@@ -169,7 +170,7 @@ def spectrum(latents: Floats, length: int) -> npt.NDArray[np.complex128]:
     found = np.zeros((length // 2 + 1, latents.shape[1]), dtype=np.complex128)
     found[0], found[-1] = whole[0], whole[-1]
     found[1:-1] = (whole[1:-1:2] + 1j * whole[2:-1:2]) / np.sqrt(2.0)
-    return found * np.sqrt(length)
+    return np.asarray(found * np.sqrt(length))
 
 
 def frequencies(blocks: Floats) -> Floats:
