@@ -12,6 +12,7 @@ from pydantic import Field, with_config
 
 from data.schemas.units import RECORD
 from tasks.codecs.autoencoder_recipe import EntangledBlocks
+from tasks.codecs.networks.stored import TensorNetwork
 from tasks.codecs.transformed_blocks import TransformedBlocks
 
 
@@ -35,5 +36,5 @@ class Filled:
         return np.tile(content, raw_bytes // self.content_bytes)
 
 
-Recipe = Annotated[Filled | EntangledBlocks | TransformedBlocks, Field(discriminator="kind")]
+Recipe = Annotated[Filled | TensorNetwork | EntangledBlocks | TransformedBlocks, Field(discriminator="kind")]
 """Every recipe that an archive may name; another kind or another version is refused when its index is read."""

@@ -12,18 +12,21 @@ from tasks.codecs.networks.scaled import FINENESS_MAX, SIZE_MAX
 
 Shape = tuple[int, ...]
 
-PARAMETERS_MAX = 2**28
-"""Numbers in the cores of a network that is accepted: 2 GiB once they are decoded."""
-
-MODES_MAX = 128
-"""Split modes of a form that is accepted."""
+MODES_MAX = 60
+"""Split modes of a form that is accepted: arrays take 64 dimensions."""
 
 _KINDS: tuple[Kind, ...] = ("cp", "tucker", "tt", "qtt")
 _LENGTHS, _ORDER, _RUNS, _RANKS, _SIZES, _OTHERS = range(6)
 _MANTISSA = SMALLEST + 2 * 53
 _LENGTH_MAX = 2**48
 _SPARE = 4096
-"""Parameters that a network may have beyond twice the elements: none that pays has as many."""
+_FEW = 1 << 24
+_MOST = 1 << 28  # 2 GiB of cores, where the tensor is never made
+
+
+def parameters_max(elements: int) -> int:
+    """Return how many numbers a network's cores may have, so that decoding takes memory in proportion to the tensor."""
+    return min(2 * elements + _SPARE, max(elements // 2, _FEW), _MOST)
 
 
 def put(writer: Writer, form: NetworkForm, shapes: list[Shape], norm: float, fineness: int) -> None:
@@ -80,8 +83,7 @@ def take(reader: Reader, elements: int | None) -> tuple[NetworkForm, tuple[Shape
     groups = _take_runs(reader, len(order) + len(left))
     form = NetworkForm(_KINDS[kind], tuple(splits), tuple(order + left), groups)
     shapes = _take_shapes(reader, form)
-    most = PARAMETERS_MAX if elements is None else min(PARAMETERS_MAX, 2 * elements + _SPARE)
-    _expect("parameters", sum(map(math.prod, shapes)), most)
+    _expect("parameters", sum(map(math.prod, shapes)), parameters_max(total))
     return form, shapes, math.ldexp(mantissa / 2**53, exponent - 1100), fineness - FINENESS_MAX
 
 

@@ -19,6 +19,11 @@ from tasks.codecs.networks.rounding import round_cores
 from tasks.codecs.networks.scaled import FINENESS_MAX, STEPS_PER_OCTAVE
 from tasks.codecs.networks.trains import Array, Cores
 
+_SMALL = 1e-5
+_NORMAL_BITS = 0.5 * math.log2(2.0 * math.pi * math.e)
+_SEARCHED = 20_000
+"""Parameters up to which more steps are tried, since they are few bytes and small gains show."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantisedNetwork:
@@ -89,11 +94,33 @@ def quantise(network: Network, relative_error: float) -> QuantisedNetwork:
         near = rounded(fineness).network.cores
         carrying = 0 if kind == "cp" else len(near) - 1
         near = tuple(core / norm if place == carrying else core for place, core in enumerate(near))
-        return scaled.squared_distance(kind, cores, near) <= relative_error**2
+        return scaled.squared_distance(kind, cores, near, exact=relative_error < _SMALL) <= relative_error**2
 
     count = sum(core.size for core in cores)
     guess = math.log2(math.sqrt(count / 12.0) / relative_error) * STEPS_PER_OCTAVE
-    return rounded(_coarsest(holds, round(guess)))
+    fineness = _coarsest(holds, round(guess))
+    if count <= _SEARCHED:  # rounding is no smooth business: a step or two coarser it may hold again
+        fineness = min(filter(holds, range(fineness - STEPS_PER_OCTAVE // 2, fineness)), default=fineness)
+    return rounded(fineness)
+
+
+def estimated_bytes(network: Network, relative_error: float) -> float:
+    """Return about how many bytes :func:`quantise` and :func:`to_bytes` would make, in a fraction of their time.
+
+    Each number counts as drawn from a normal distribution of its expected size.
+    """
+    kind = _kind(network.form)
+    cores, values, norm = _canonical(kind, network.cores)
+    if norm == 0.0:
+        return 0.0
+    sizes = tuple(scaled.sizes_of(value, 1.0) for value in values)
+    count = sum(core.size for core in cores)
+    fineness = round(math.log2(math.sqrt(count / 12.0) / relative_error) * STEPS_PER_OCTAVE)
+    bits = 0.0
+    for place, core in enumerate(cores):
+        octaves = scaled.expected(kind, place, core.shape, sizes, fineness) / 2.0
+        bits += float(np.sum(np.maximum(octaves + _NORMAL_BITS, 0.0)))
+    return bits / 8.0
 
 
 def _coarsest(holds: Callable[[int], bool], guess: int) -> int:

@@ -5,11 +5,20 @@ decomposition. What is left is a projection each time, so the squared errors of 
 bond does not use of its share may be given to the next.
 """
 
+import contextlib
+
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import solve_triangular
 
 Array = npt.NDArray[np.float64]
 Cores = tuple[Array, ...]
+
+_NORMAL_FROM = 48
+"""Columns from which normal equations are worth their trouble."""
+
+_APART = 1e-4
+"""Share of the largest pivot below which columns count as parallel."""
 
 _GRAM_FLOOR = 1e-10
 """Of the squared norm: below it a Gram matrix in 64-bit numbers no longer tells small singular values from rounding."""
@@ -74,5 +83,48 @@ def reconstruct(cores: Cores) -> Array:
 
 
 def solved(matrix: Array, right: Array, smallest: float) -> Array:
-    """Return the least-squares solution; singular values below ``smallest`` of the first count as 0."""
+    """Return the least-squares solution.
+
+    Args:
+        matrix: ``(rows, columns)``.
+        right: ``(rows, any)``.
+        smallest: share of the largest singular value below which others count as 0.
+    """
+    columns = matrix.shape[1]
+    if columns > _NORMAL_FROM:
+        gram = matrix.T @ matrix
+        with contextlib.suppress(np.linalg.LinAlgError):  # as good as the long way where columns are far from parallel
+            triangle = np.linalg.cholesky(gram)
+            diagonal = np.diagonal(triangle)
+            if diagonal.min() > _APART * diagonal.max():
+                half = solve_triangular(triangle, matrix.T @ right, lower=True)
+                return np.asarray(solve_triangular(triangle, half, lower=True, trans="T"), dtype=np.float64)
     return np.asarray(np.linalg.lstsq(matrix, right, rcond=smallest)[0], dtype=np.float64)
+
+
+def shortened(cores: Cores, shares: tuple[float, ...], squares_allowed: float) -> Cores:
+    """Return a train of lower ranks, within ``squares_allowed`` of the given one; cost grows with ranks, not with size.
+
+    Args:
+        cores: ``(rank, mode, next rank)`` each.
+        shares: of the squared error, one for each bond.
+        squares_allowed: greatest sum of squared differences.
+    """
+    moved = list(cores)
+    for place in range(len(moved) - 1, 0, -1):  # rows orthonormal from the right: what is cut then counts as it is
+        rank, mode, after = moved[place].shape
+        basis, triangle = np.linalg.qr(moved[place].reshape(rank, mode * after).T)
+        moved[place] = basis.T.reshape(-1, mode, after)
+        moved[place - 1] = moved[place - 1] @ triangle.T
+    spare = 0.0
+    for place, share in enumerate(shares):
+        rank, mode, after = moved[place].shape
+        matrix = moved[place].reshape(rank * mode, after)
+        spare += share * squares_allowed
+        basis = left_basis(matrix, spare)
+        rest = basis.T @ matrix
+        lost = float(np.vdot(matrix, matrix)) - float(np.vdot(rest, rest))
+        spare = max(0.0, spare - max(0.0, lost))
+        moved[place] = basis.reshape(rank, mode, -1)
+        moved[place + 1] = np.tensordot(rest, moved[place + 1], axes=(1, 0))
+    return tuple(moved)
