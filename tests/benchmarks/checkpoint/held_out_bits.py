@@ -8,7 +8,7 @@ than the reference's there; the table shows the other set. Sizes are whole archi
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +45,10 @@ CALIBRATIONS = 5
 MARGIN, NEAR = 0.97, 0.97
 """Part of the reference's loss on the calibration set that a choice may have there, and from what part of that on it is
 near enough."""
+
+REFERENCES = ("int8", "rms:0.02", "rms:0.05", "rms:0.1", "int4")
+PLAIN = "reference, codes as they are"
+"""Without an entropy coder, as other formats have it."""
 
 Weights = dict[str, npt.NDArray[np.float32]]
 Floats = npt.NDArray[np.float64]
@@ -142,22 +146,22 @@ def lost(before: Floats, after: Floats) -> dict[str, float]:
     return dict(zip(MEASURES, (float(np.square(one - other).mean()), float(drift), float(1.0 - ranks)), strict=True))
 
 
-def held_out(model: Calibrated, solver: Solver) -> list[Row]:
-    """Return the table: each reference, and uniform and allocated steps that lose no more on the calibration set."""
-    rows: list[Row] = []
-    for reference in ("int8", "rms:0.02", "rms:0.05", "rms:0.1", "int4"):
-        size, back = archived(model, policy(reference, keep=kept(model)))
-        rows.append(row(model, reference, "reference", size, back))
-        if reference in ("int8", "int4"):
-            plain = size_of_plain(model, reference)
-            rows.append(Row(reference, "reference, codes as they are", plain, rows[-1].lost, rows[-1].calibration))
-            error = uniform_error(model, rows[-1].calibration)
-            rows.append(row(model, reference, "uniform", *archived(model, policy(f"rms:{error}", keep=kept(model)))))
-        limits = {measure: rows[-1].calibration[measure] for measure in MEASURES}
-        if reference in ("int8", "int4"):
-            limits = rows[-2].calibration
-        bounds = allocated(model, limits, solver)
-        rows.append(row(model, reference, "allocated", *archived(model, by_tensor(bounds))))
+def held_out(model: Calibrated, reference: str, solver: Solver) -> list[Row]:
+    """Return lines for a reference, and for uniform and allocated steps that lose no more on the calibration set.
+
+    Args:
+        model: as measured.
+        reference: of :data:`REFERENCES`; one that is uniform itself is not compared with another uniform one.
+        solver: answers the windows.
+    """
+    rows = [row(model, reference, "reference", *archived(model, policy(reference, keep=kept(model))))]
+    limits = rows[0].calibration
+    if reference in ("int8", "int4"):
+        rows.insert(0, replace(rows[0], method=PLAIN, bits_per_weight=size_of_plain(model, reference)))
+        error = uniform_error(model, limits)
+        rows.append(row(model, reference, "uniform", *archived(model, policy(f"rms:{error}", keep=kept(model)))))
+    bounds = allocated(model, limits, solver)
+    rows.append(row(model, reference, "allocated", *archived(model, by_tensor(bounds))))
     return rows
 
 
