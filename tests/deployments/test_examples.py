@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from data.errors import BadRecord, SourceUnavailable
 from deployments.examples.distributed_checkpoint import METADATA, ArchiveReader, ArchiveWriter
@@ -42,10 +43,10 @@ def emptied(value: Any) -> Any:
 @ALONE
 def test_a_distributed_checkpoint_goes_through_archives_and_comes_back(tmp_path: Path) -> None:
     state = trained()
-    dcp.save(state, storage_writer=ArchiveWriter(tmp_path / "step-1"))
+    save(state, storage_writer=ArchiveWriter(tmp_path / "step-1"))
     assert sorted(path.name for path in (tmp_path / "step-1").iterdir()) == [METADATA, "rank-0.qfz"]
     loaded = emptied(state)
-    dcp.load(loaded, storage_reader=ArchiveReader(tmp_path / "step-1"))
+    load(loaded, storage_reader=ArchiveReader(tmp_path / "step-1"))
     assert loaded["step"] == 7
     assert loaded["name"] == "ü"
     for part in ("model", "half"):
@@ -66,7 +67,7 @@ def test_a_distributed_checkpoint_goes_through_archives_and_comes_back(tmp_path:
 )
 def test_metadata_that_was_changed_is_refused(tmp_path: Path, change: Any) -> None:
     state = trained()
-    dcp.save(state, storage_writer=ArchiveWriter(tmp_path))
+    save(state, storage_writer=ArchiveWriter(tmp_path))
     tree = json.loads((tmp_path / METADATA).read_text())
     change(tree)
     (tmp_path / METADATA).write_text(json.dumps(tree))

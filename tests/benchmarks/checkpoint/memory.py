@@ -58,9 +58,8 @@ def main(argv: list[str] | None = None) -> None:
             measured("restore", folder / "m.qfz", folder / "r.safetensors", options.workers),
         ]
         packed = (folder / "m.qfz").stat().st_size
-    print(
-        f"{written / 1e9:.2f} GB -> {packed / 1e9:.2f} GB, {written / packed:.3f} x smaller, {options.workers} threads"
-    )
+    ratio = f"{written / packed:.3f} x smaller"
+    print(f"{written / 1e9:.2f} GB -> {packed / 1e9:.2f} GB, {ratio}, {options.workers} threads")
     print(f"{'':10}{'peak MB':>10}{'limit':>8}{'seconds':>10}{'MB/s':>8}{'of it in the processor':>24}")
     for row in rows:
         speed = written / 1e6 / row["seconds"]
@@ -69,13 +68,8 @@ def main(argv: list[str] | None = None) -> None:
             f"{row['process_seconds']:22.1f} s"
         )
     OUT.mkdir(parents=True, exist_ok=True)
-    report = {
-        "bytes": written,
-        "archive_bytes": packed,
-        "workers": options.workers,
-        "steps": rows,
-        "limit_mb": LIMIT_MB,
-    }
+    sizes = {"bytes": written, "archive_bytes": packed}
+    report = {**sizes, "workers": options.workers, "steps": rows, "limit_mb": LIMIT_MB}
     (OUT / "memory.json").write_text(json.dumps(report, indent=1) + "\n")
     if any(row["peak_mb"] > LIMIT_MB for row in rows):
         raise SystemExit(f"a step took more than {LIMIT_MB:.0f} MB")
