@@ -47,7 +47,8 @@ class CodedPlanes:
         out[:_LENGTH_BYTES] = np.frombuffer((len(raw) // word_bytes).to_bytes(_LENGTH_BYTES, "little"), dtype=np.uint8)
         used = 0
         if len(raw):
-            octets = _copied(raw)
+            octets = np.frombuffer(raw, dtype=np.uint8)
+            octets.flags.writeable = False  # always: kernels are compiled for one kind of array
             gain = _LEAST_GAIN[self.effort]
             paired = self.effort == "fast"
             used = encode_planes(octets, word_bytes, self.rotated, gain, paired, out[_LENGTH_BYTES:])
@@ -64,12 +65,7 @@ class CodedPlanes:
         if len(packed) < _LENGTH_BYTES or words * word_bytes > limit:
             raise ValueError(f"expected planes of at most {limit} bytes, found {words} words of {word_bytes} bytes")
         octets = np.empty(words * word_bytes, dtype=np.uint8)
-        body = _copied(packed[_LENGTH_BYTES:])
+        body = np.frombuffer(packed[_LENGTH_BYTES:], dtype=np.uint8).copy()  # an array like those that are decoded
         if (words == 0 and len(body)) or (words and not decode_planes(body, word_bytes, self.rotated, octets)):
             raise ValueError(f"expected {word_bytes} coded planes of {words} bytes each, found others")
         return octets.data
-
-
-def _copied(octets: Octets) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Copy bytes, so that kernels get aligned, writable arrays only, and are compiled for one kind."""
-    return np.frombuffer(octets, dtype=np.uint8).copy()

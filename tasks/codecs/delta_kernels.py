@@ -1,8 +1,9 @@
 """How are two versions of the same numbers turned into classes and bits that follow, in compiled code?
 
 The difference of two words, as numbers in order (a float's bits are: negative ones complemented, the others with their
-top bit set), is zigzagged: 0, -1, 1, -2, ... Its class holds its length in bits and the few bits after its first one,
-and is coded by asymmetric numeral systems; the bits below follow as they are.
+top bit set), is turned over where the base is negative, so that it says how much a magnitude grew, and zigzagged: 0,
+-1, 1, -2, ... The lowest bit is then the sign. The class holds it, the length of the bits above, and the few bits after
+their first one, and is coded by asymmetric numeral systems; the bits that are left follow as they are.
 
 A training step moves weights by about the same amount, whatever their size, so by more units in the last place where
 the exponent is lower. So each exponent of the base has frequencies of its own; both sides know the base.
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.codecs import rans
-from tasks.codecs.compiled import inner, kernel, u8
+from tasks.codecs.compiled import Scalar, inner, kernel, u8
 from tasks.codecs.rans import Bytes
 
 CONTEXTS = 16
@@ -47,7 +48,7 @@ def encode_delta(raw: Bytes, base: Bytes, word_bytes: int, exponent_bits: int, o
     else:
         _zigzag(raw, base, exponent_bits > 0, zigzag)
         _contexts(base, exponent_bits, contexts)
-    return _write_classes(zigzag, contexts, _kept_bits(word_bytes), out, len(raw))
+    return int(_write_classes(zigzag, contexts, _kept_bits(word_bytes), out, len(raw)))
 
 
 @kernel
@@ -81,10 +82,10 @@ def decode_delta(packed: Bytes, base: Bytes, word_bytes: int, exponent_bits: int
 def _kept_bits(word_bytes: int) -> int:
     """Return how many bits after the first a class holds, so that no word needs more than 256 classes."""
     if word_bytes == 1:
-        return 7
+        return 6
     if word_bytes == 2:
-        return 4
-    return 3 if word_bytes == 4 else 2
+        return 3
+    return 2 if word_bytes == 4 else 1
 
 
 @inner
@@ -103,6 +104,8 @@ def _zigzag(words: np.ndarray, base: np.ndarray, signed_float: bool, zigzag: npt
     top = kind(1) << kind(bits - 1)
     for i in range(len(words)):
         difference = kind(_ordered(words[i], top, signed_float) - _ordered(base[i], top, signed_float))
+        if signed_float and base[i] & top:
+            difference = kind(kind(0) - difference)
         sign = kind(0) - kind(difference >> kind(bits - 1))
         zigzag[i] = kind(kind(difference << kind(1)) ^ sign)
 
@@ -116,6 +119,8 @@ def _add(base: np.ndarray, zigzag: npt.NDArray[np.uint64], signed_float: bool, w
     for i in range(len(words)):
         folded = kind(zigzag[i])
         difference = kind(kind(folded >> kind(1)) ^ kind(kind(0) - kind(folded & kind(1))))
+        if signed_float and base[i] & top:
+            difference = kind(kind(0) - difference)
         ordered = kind(_ordered(base[i], top, signed_float) + difference)
         if signed_float:
             words[i] = kind(ordered ^ top) if ordered & top else kind(~ordered)
@@ -139,8 +144,8 @@ def _contexts(base: np.ndarray, exponent_bits: int, contexts: Bytes) -> None:
     while counts[highest] * _RARE < len(base) and highest > 0:
         highest -= 1
     for i in range(len(base)):
-        below = highest - (np.int64(base[i] >> shift) & mask)
-        contexts[i] = np.uint8(min(max(below, 0), CONTEXTS - 1))
+        below: Scalar = highest - (np.int64(base[i] >> shift) & mask)
+        contexts[i] = min(max(below, 0), CONTEXTS - 1)
 
 
 @inner
@@ -151,12 +156,13 @@ def _write_classes(zigzag: npt.NDArray[np.uint64], contexts: Bytes, kept: int, o
     below = np.empty(words, np.uint8)
     counts = np.zeros((CONTEXTS, 256), np.int64)
     lengths = _lengths(zigzag)
-    bits = 0
+    bits: Scalar = 0
     for i in range(words):
-        unkept = max(np.int64(lengths[i]) - 1 - kept, 0)
+        unkept: Scalar = max(np.int64(lengths[i]) - 1 - kept, 0)
         below[i] = unkept
         bits += unkept
-        classes[i] = np.uint8((unkept << kept) + np.int64(zigzag[i] >> u8(unkept)))
+        kept_part = (unkept << kept) + np.int64(zigzag[i] >> u8(unkept + 1))
+        classes[i] = np.uint8(kept_part << 1 | np.int64(zigzag[i] & u8(1)))
     for i in range(words):
         counts[contexts[i], classes[i]] += 1
     shares = np.zeros((CONTEXTS, 256), np.int64)
@@ -182,14 +188,14 @@ def _write_classes(zigzag: npt.NDArray[np.uint64], contexts: Bytes, kept: int, o
         out[at + i] = octets[2 * begin + i]
     at += 2 * length
     eights = np.zeros(bits // 64 + 2, np.uint64)
-    place = 0
+    place: Scalar = 0
     for i in range(words):
-        unkept = u8(below[i])
-        value = zigzag[i] & ((u8(1) << unkept) - u8(1))
+        shift = u8(below[i])
+        value = (zigzag[i] >> u8(1)) & ((u8(1) << shift) - u8(1))
         offset = u8(place & 63)
         eights[place >> 6] |= value << offset
         eights[(place >> 6) + 1] |= (value >> u8(1)) >> (u8(63) - offset)
-        place += np.int64(unkept)
+        place += np.int64(shift)
     octets = eights.view(np.uint8)
     for i in range((bits + 7) // 8):
         out[at + i] = octets[i]
@@ -227,12 +233,12 @@ def _read_classes(packed: Bytes, contexts: Bytes, kept: int, word_bits: int, zig
     if not rans.decode(stream, contexts, tables, classes):
         return False
     below = np.empty(words, np.uint8)
-    bits = 0
+    bits: Scalar = 0
     for i in range(words):
-        unkept = max((np.int64(classes[i]) >> kept) - 1, 0)
+        unkept: Scalar = max((np.int64(classes[i]) >> (kept + 1)) - 1, 0)
         below[i] = unkept
         bits += unkept
-        if unkept > word_bits - 1 - kept:
+        if unkept > word_bits - 2 - kept:
             return False
     if len(packed) - at != (bits + 7) // 8:
         return False
@@ -240,25 +246,27 @@ def _read_classes(packed: Bytes, contexts: Bytes, kept: int, word_bits: int, zig
     octets = eights.view(np.uint8)
     for i in range((bits + 7) // 8):
         octets[i] = packed[at + i]
-    place = 0
+    place: Scalar = 0
     for i in range(words):
-        unkept = u8(below[i])
+        shift = u8(below[i])
         offset = u8(place & 63)
         value = eights[place >> 6] >> offset | (eights[(place >> 6) + 1] << u8(1)) << (u8(63) - offset)
-        first = u8(np.int64(classes[i]) - (np.int64(below[i]) << kept))
-        zigzag[i] = first << unkept | (value & ((u8(1) << unkept) - u8(1)))
-        place += np.int64(unkept)
+        first = u8((np.int64(classes[i]) >> 1) - (np.int64(below[i]) << kept))
+        upper = first << shift | (value & ((u8(1) << shift) - u8(1)))
+        zigzag[i] = upper << u8(1) | u8(classes[i] & 1)
+        place += np.int64(shift)
     return True
 
 
 @inner
 def _lengths(zigzag: npt.NDArray[np.uint64]) -> Bytes:
-    """Return the length in bits of each number, ``(words,)``; 0 has 0."""
+    """Return the length in bits of each number without its lowest bit, ``(words,)``; 0 has 0."""
     lengths = np.empty(len(zigzag), np.uint8)
     rounded = np.empty(len(zigzag), np.float64)
     for i in range(len(zigzag)):  # without the bit after its first, a number is not rounded up to the next length
-        rounded[i] = np.float64(zigzag[i] & ~(zigzag[i] >> u8(1)))
+        number = zigzag[i] >> u8(1)
+        rounded[i] = np.float64(number & ~(number >> u8(1)))
     raised = rounded.view(np.uint64)
     for i in range(len(zigzag)):
-        lengths[i] = np.uint8((raised[i] >> u8(52)) - u8(1022)) if zigzag[i] else np.uint8(0)
+        lengths[i] = np.uint8((raised[i] >> u8(52)) - u8(1022)) if zigzag[i] > u8(1) else np.uint8(0)
     return lengths

@@ -1,25 +1,23 @@
 """How are byte planes laid out, and each coded as it needs, in compiled code?
 
 A coded plane is one byte that says how, then: ``RAW`` its bytes; ``CONSTANT`` the byte that they all are; ``CODED`` the
-number of 16-bit words (uint32, little-endian), a table and those words (:mod:`tasks.codecs.rans`). ``PAIRED``: the
-lowest of 15 neighbouring values, the number of exceptions (uint32), the number of words (uint32), a table, the words,
-and the exceptions: a nibble says which of the 15 a byte is, 0 an exception, and a symbol is two nibbles, one from each
-half of the plane. Exponents nearly always fit, and half as many symbols take half the time.
+number of 16-bit words (uint32, little-endian), a table and those words (:mod:`tasks.codecs.rans`); ``PAIRED`` its pairs
+of nibbles (:mod:`tasks.codecs.plane_pairs`); ``SPLIT`` the lower 3 bits of each byte, then pairs of the upper 5.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.codecs import rans
-from tasks.codecs.compiled import inner, kernel, u4, u8
-from tasks.codecs.rans import Bytes, Counts
+from tasks.codecs import plane_pairs, rans
+from tasks.codecs.compiled import Scalar, inner, kernel, u4
+from tasks.codecs.rans import Bytes
 
-RAW, CONSTANT, CODED, PAIRED = 0, 1, 2, 3
+RAW, CONSTANT, CODED, PAIRED, SPLIT = 0, 1, 2, 3, 4
 HEAD_BYTES_MAX = 1 + 1 + 4 + 4 + rans.TABLE_BYTES_MAX + 16
 """Bytes of a coded plane beside the words that its symbols take."""
 
 _SMALLEST_STREAM = 5 + 16 + 8
-_EXCEPTIONS = 64  # of as many bytes of a paired plane at most one is an exception
+_SPLIT_COST = 1.02  # what coding half as many symbols may cost in size
 _BLOCK, _OF = 64, 512  # bytes that are counted before all are
 
 
@@ -86,12 +84,10 @@ def _pick(words: np.ndarray, rotated: bool, place: int, plane: Bytes) -> None:
     kind = words.dtype.type
     bits = 8 * words.itemsize
     shift = kind(bits - 8 - 8 * place)
-    if rotated:
-        for i in range(len(words)):
-            plane[i] = np.uint8((words[i] << kind(1) | words[i] >> kind(bits - 1)) >> shift)
-    else:
-        for i in range(len(words)):
-            plane[i] = np.uint8(words[i] >> shift)
+    turn = kind(1 if rotated else 0)
+    back = kind(bits - 1 if rotated else 0)
+    for i in range(len(words)):
+        plane[i] = np.uint8((words[i] << turn | words[i] >> back) >> shift)
 
 
 @inner
@@ -129,7 +125,7 @@ def _merge_two(a: Bytes, b: Bytes, rotated: bool, words: npt.NDArray[np.uint16])
 
 
 @inner
-def _encode_plane(plane: Bytes, least_gain: float, paired: bool, out: Bytes, at: int) -> int:
+def _encode_plane(plane: Bytes, least_gain: float, paired: bool, out: Bytes, at: int) -> Scalar:
     """Write one coded plane at ``at``; return where it ends.
 
     Args:
@@ -150,9 +146,18 @@ def _encode_plane(plane: Bytes, least_gain: float, paired: bool, out: Bytes, at:
     rans.count(looked_at, counts)
     if rans.entropy_bits(counts) < worth * len(looked_at):
         if paired and len(looked_at) < len(plane) and counts[plane[0]] < len(looked_at):
-            end = _write_pairs(plane, _window(counts), out, at)
-            if end > at:
+            end = plane_pairs.write_pairs(plane, plane_pairs.window(counts), out, at + 1)
+            if end > 0:
+                out[at] = PAIRED
                 return end
+            coarse = np.zeros(256, np.int64)
+            for value in range(256):
+                coarse[value >> 3] += counts[value]
+            if rans.entropy_bits(coarse) + 3 * len(looked_at) < _SPLIT_COST * rans.entropy_bits(counts):
+                end = plane_pairs.write_split(plane, plane_pairs.window(coarse), out, at + 1)
+                if end > 0:
+                    out[at] = SPLIT
+                    return end
         if len(looked_at) < len(plane):
             rans.count(plane, counts)
         if counts[plane[0]] == len(plane):
@@ -164,142 +169,13 @@ def _encode_plane(plane: Bytes, least_gain: float, paired: bool, out: Bytes, at:
         table_bytes = rans.write_table(shares, np.empty(rans.TABLE_BYTES_MAX, np.uint8), 0)
         if rans.stream_bits(counts, shares) + 8 * (table_bytes + _SMALLEST_STREAM) < worth * len(plane):
             out[at] = CODED
-            return _write_words(plane, shares, out, at + 1)
+            return plane_pairs.write_words(plane, shares, out, at + 1)
     out[at] = RAW
     return at + 1 + len(plane)
 
 
 @inner
-def _window(counts: Counts) -> int:
-    """Return the lowest of the 15 neighbouring bytes that occur most."""
-    held = rans.total(counts[:15])
-    most, lowest = held, 0
-    for value in range(1, 256 - 14):
-        held += counts[value + 14] - counts[value - 1]
-        if held > most:
-            most, lowest = held, value
-    return lowest
-
-
-@inner
-def _write_pairs(plane: Bytes, lowest: int, out: Bytes, at: int) -> int:
-    """Write a plane as pairs; return where they end, ``at`` if too many of its bytes are exceptions."""
-    half = len(plane) // 2
-    pairs = np.empty((half + 7) & ~7, np.uint8)
-    pairs[half:] = 0xFF
-    for i in range(half):
-        low = np.uint8(plane[i] - np.uint8(lowest))
-        high = np.uint8(plane[half + i] - np.uint8(lowest))
-        low = low + np.uint8(1) if low < 15 else np.uint8(0)
-        high = high + np.uint8(1) if high < 15 else np.uint8(0)
-        pairs[i] = low | high << np.uint8(4)
-    exceptions = np.empty(len(plane), np.uint8)
-    held = 0
-    eights = pairs.view(np.uint64)
-    for eight in range(len(eights)):
-        if _holds_zero(eights[eight]):
-            for i in range(8 * eight, 8 * eight + 8):
-                if pairs[i] & 15 == 0:
-                    exceptions[held] = plane[i]
-                    held += 1
-                if pairs[i] >> 4 == 0:
-                    exceptions[held] = plane[half + i]
-                    held += 1
-            if held * _EXCEPTIONS > len(plane):
-                return at
-    if len(plane) % 2:
-        exceptions[held] = plane[len(plane) - 1]
-        held += 1
-    counts = np.empty(256, np.int64)
-    shares = np.empty(256, np.int64)
-    rans.count(pairs[:half], counts)
-    rans.frequencies(counts, shares)
-    out[at] = PAIRED
-    out[at + 1] = lowest
-    rans.write_number(held, out, at + 2)
-    at = _write_words(pairs[:half], shares, out, at + 6)
-    out[at : at + held] = exceptions[:held]
-    return at + held
-
-
-@inner
-def _read_pairs(packed: Bytes, at: int, plane: Bytes) -> int:
-    """Read a plane of pairs, whose first byte lies before ``at``; return where it ends, -1 if there is none."""
-    half = len(plane) // 2
-    if len(packed) - at < 5:
-        return -1
-    lowest = packed[at]
-    held = rans.read_number(packed, at + 1)
-    pairs = np.empty((half + 7) & ~7, np.uint8)
-    pairs[half:] = 0xFF
-    at = _read_words(packed, at + 5, pairs[:half])
-    if at < 0 or held > len(packed) - at:
-        return -1
-    for i in range(half):
-        plane[i] = (pairs[i] & np.uint8(15)) + np.uint8(lowest - 1)
-        plane[half + i] = (pairs[i] >> np.uint8(4)) + np.uint8(lowest - 1)
-    end = at + held
-    eights = pairs.view(np.uint64)
-    for eight in range(len(eights)):
-        if _holds_zero(eights[eight]):
-            for i in range(8 * eight, 8 * eight + 8):
-                for side in range(2):
-                    if (pairs[i] >> (4 * side)) & 15 == 0:
-                        if at >= end:
-                            return -1
-                        plane[half * side + i] = packed[at]
-                        at += 1
-    if len(plane) % 2:
-        if at >= end:
-            return -1
-        plane[len(plane) - 1] = packed[at]
-        at += 1
-    return at if at == end else -1
-
-
-@inner
-def _holds_zero(eight: np.uint64) -> bool:
-    """Return whether one of 16 nibbles may be 0; sometimes yes though none is."""
-    return ((eight - u8(0x1111111111111111)) & ~eight & u8(0x8888888888888888)) != 0
-
-
-@inner
-def _write_words(symbols: Bytes, shares: Counts, out: Bytes, at: int) -> int:
-    """Write number of words, table and words; return where they end."""
-    table = np.empty((256, 4), np.uint64)
-    rans.encoder_table(shares, table)
-    words = np.empty(len(symbols) + 9, np.uint16)
-    begin = rans.encode(symbols, None, table, words)
-    length = len(words) - begin
-    rans.write_number(length, out, at)
-    at = rans.write_table(shares, out, at + 4)
-    octets = words.view(np.uint8)
-    for i in range(2 * length):
-        out[at + i] = octets[2 * begin + i]
-    return at + 2 * length
-
-
-@inner
-def _read_words(packed: Bytes, at: int, symbols: Bytes) -> int:
-    """Read what :func:`_write_words` wrote; return where it ends, -1 if it is not that."""
-    if len(packed) - at < 4:
-        return -1
-    length = rans.read_number(packed, at)
-    shares = np.empty(256, np.int64)
-    at = rans.read_table(packed, at + 4, shares)
-    if at < 0 or 2 * length > len(packed) - at:
-        return -1
-    words = np.zeros(length + 1, np.uint16)
-    octets = words.view(np.uint8)
-    for i in range(2 * length):
-        octets[i] = packed[at + i]
-    table = np.empty(rans.SCALE, np.uint32)
-    rans.decoder_table(shares, table)
-    return at + 2 * length if rans.decode(words, None, table, symbols) else -1
-
-
-@inner
-def _decode_plane(packed: Bytes, at: int, plane: Bytes) -> int:
+def _decode_plane(packed: Bytes, at: int, plane: Bytes) -> Scalar:
     """Read one plane that is not raw from ``at``; return where it ends, -1 if there is none."""
     if len(packed) - at < 2:
         return -1
@@ -308,7 +184,9 @@ def _decode_plane(packed: Bytes, at: int, plane: Bytes) -> int:
         plane[:] = packed[at + 1]
         return at + 2
     if how == CODED:
-        return _read_words(packed, at + 1, plane)
+        return plane_pairs.read_words(packed, at + 1, plane)
     if how == PAIRED:
-        return _read_pairs(packed, at + 1, plane)
+        return plane_pairs.read_pairs(packed, at + 1, plane)
+    if how == SPLIT:
+        return plane_pairs.read_split(packed, at + 1, plane)
     return -1

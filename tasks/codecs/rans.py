@@ -12,7 +12,7 @@ reads, and ends with the states that the encoder began with, or the stream is re
 import numpy as np
 import numpy.typing as npt
 
-from tasks.codecs.compiled import inner, u4, u8
+from tasks.codecs.compiled import Scalar, inner, u4, u8
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint16]
@@ -149,7 +149,7 @@ def write_table(shares: Counts, out: Bytes, at: int) -> int:
 def read_table(octets: Bytes, at: int, shares: Counts) -> int:
     """Read what :func:`write_table` wrote into ``shares``, ``(256,)``; return where it ends, -1 if it is none."""
     shares[:] = 0
-    left = SCALE
+    left: Scalar = SCALE
     value = 0
     while left > 0:
         if value >= 256 or at >= len(octets):
@@ -201,7 +201,7 @@ def decoder_table(shares: Counts, table: npt.NDArray[np.uint32]) -> None:
 @inner
 def _pushed(
     state: np.uint64, table: npt.NDArray[np.uint64], symbol: int, words: Words, at: int
-) -> tuple[np.uint64, int]:
+) -> tuple[Scalar, Scalar]:
     """Put a symbol into a state; where it is full its low 16 bits go to ``words[at]`` first, and ``at`` moves down."""
     words[at] = np.uint16(state)
     full = np.int64(state >= table[symbol, 0])
@@ -211,7 +211,7 @@ def _pushed(
 
 
 @inner
-def _row(contexts: Bytes | None, symbols: Bytes, i: int) -> int:
+def _row(contexts: Bytes | None, symbols: Bytes, i: int) -> Scalar:
     """Return where symbol ``i`` stands in the tables."""
     if contexts is None:
         return u8(symbols[i])
@@ -249,7 +249,7 @@ def encode(symbols: Bytes, contexts: Bytes | None, tables: npt.NDArray[np.uint64
 
 
 @inner
-def _pulled(state: np.uint32, entry: np.uint32, words: Words, at: int) -> tuple[np.uint32, int]:
+def _pulled(state: np.uint32, entry: np.uint32, words: Words, at: int) -> tuple[Scalar, Scalar]:
     """Take a symbol out of a state; where that leaves it too low, 16 bits come from ``words[at]``."""
     share, within = (entry >> u4(8)) & u4(SCALE - 1), entry >> u4(20)
     state = share * (state >> u4(SCALE_BITS)) + within
@@ -307,7 +307,7 @@ def decode(words: Words, contexts: Bytes | None, tables: npt.NDArray[np.uint32],
 
 
 @inner
-def _slot(contexts: Bytes | None, i: int, state: np.uint32) -> int:
+def _slot(contexts: Bytes | None, i: int, state: np.uint32) -> Scalar:
     """Return where a state's next symbol stands in the tables."""
     if contexts is None:
         return state & u4(SCALE - 1)
@@ -322,9 +322,9 @@ def write_number(number: int, out: Bytes, at: int) -> None:
 
 
 @inner
-def read_number(octets: Bytes, at: int) -> int:
+def read_number(octets: Bytes, at: int) -> Scalar:
     """Read a uint32."""
-    number = 0
+    number: Scalar = 0
     for place in range(4):
         number |= np.int64(octets[at + place]) << (8 * place)
     return number

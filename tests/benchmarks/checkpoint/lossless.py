@@ -93,6 +93,9 @@ class _Parts(io.RawIOBase):
         self.held.append(octets)
         return len(octets)
 
+    def seek(self, offset: int, whence: int = 0) -> int:  # noqa: ARG002  it is asked to stay where it is
+        return offset
+
 
 def unpack(path: Path, workers: int = 1) -> bytes:
     """Return the bytes of all tensors of an archive, each hash checked."""

@@ -1,4 +1,4 @@
-"""Coded planes come down to the entropy of their bytes, choose the cheapest form, and stay within what they are given."""
+"""Coded planes come down to the entropy of their bytes, in the cheapest form, and stay within what they are given."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,6 +6,7 @@ import pytest
 
 from tasks.codecs.coded_planes import CodedPlanes
 from tasks.codecs.lossless import Lossless, lossless
+from tasks.codecs.plane_kernels import SPLIT
 from tasks.codecs.protocol import Around
 from tasks.codecs.treatment import BaseTensor
 from tests.tasks.codecs.test_container import Given
@@ -111,3 +112,22 @@ def test_the_policy_takes_differences_only_where_they_are_smaller() -> None:
         lossless()(now, BaseTensor(2**19, lambda _number, base=base: base.tobytes())).delta for base in (near, far)
     ]
     assert (found, lossless()(now, None).delta) == ([True, False], False)
+
+
+def test_exponents_of_half_precision_are_split_from_its_mantissa() -> None:
+    rng = np.random.default_rng(8)
+    values = (rng.laplace(size=20_005) * 0.02).astype("<f2")
+    values[rng.integers(0, 20_005, 50)] = np.inf
+    fast, small = (CodedPlanes(rotated=True, effort=effort) for effort in ("fast", "small"))  # type: ignore[arg-type]
+    packed = fast.encode(values.tobytes(), Around("F16"))
+    assert packed[4] == SPLIT
+    assert fast.decode(packed, Around("F16"), values.nbytes) == values.tobytes()
+    assert len(packed) <= 1.02 * len(small.encode(values.tobytes(), Around("F16")))
+
+
+def test_moments_of_rows_that_are_alike_are_left_to_a_search_for_repeats() -> None:
+    """Rows of one direction, each of its own length, as a softmax gives those of tokens that do not come."""
+    rng = np.random.default_rng(9)
+    rows = (rng.standard_normal((64, 1)) * 1e-3 * rng.standard_normal(384)).astype("<f4")
+    kinds = [codec.kind for codec in Lossless().pack(rows.tobytes(), Around("F32")).chain]
+    assert kinds == ["planes", "zstd"]

@@ -153,4 +153,4 @@ def test_the_bytes_of_a_difference_stay_what_they_are() -> None:
     raw[3] = np.nextafter(raw[3], np.float32(1), dtype=np.float32)
     raw[6] = np.nextafter(raw[6], np.float32(0), dtype=np.float32)
     packed = Delta().encode(raw.tobytes(), Around("F32", base.tobytes()))
-    assert bytes(packed).hex() == "08000000801c00008004ff1f01ff1f01801c00008004408000004080000000fc090000ee0900"
+    assert bytes(packed).hex() == "08000000801c8004ff1f01ff1f01801c00008004408000004080000000fc090000ee0900"
