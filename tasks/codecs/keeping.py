@@ -47,7 +47,7 @@ class Packing:
             return lossless(self.effort)
         from tasks.codecs import lossy
 
-        return lossy.policy(self.keep, self.exact)
+        return lossy.policy(self.keep, self.exact, exact=lossless(self.effort))
 
     @property
     def identity(self) -> dict[str, object]:

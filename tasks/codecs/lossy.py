@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
-import xxhash
 
 from data.schemas.tensor import ELEMENT_TYPES, Octets, Tensor
 from tasks.codecs.index import CHUNK_BYTES
@@ -155,11 +154,11 @@ class _Lossy:
 class _Quantise:
     """Packs chunks with a codec; those that it does not make smaller than a lossless chain lose nothing."""
 
-    codec_for: Callable[[Octets], Quantised | QuantisedGroups]
+    codec_for: Callable[[Around], Quantised | QuantisedGroups]
 
     def pack(self, raw: Octets, around: Around) -> Packed:
         """Return the chunk as it goes to disk (:class:`tasks.codecs.treatment.ByChunk`)."""
-        codec = self.codec_for(raw)
+        codec = self.codec_for(around)
         values = values_of(raw, around.dtype)
         grid = codec.on_grid(values, around.dtype)
         octets = codec.pack(grid, raw, around)
@@ -194,7 +193,7 @@ def _relative_rms(tensor: Tensor, bound: float) -> Treatment | None:
     if step is None:
         return None
     codec = _relative(step)
-    return Treatment(_Quantise(lambda _raw: codec), bound=("relative_rms", bound))
+    return Treatment(_Quantise(lambda _around: codec), bound=("relative_rms", bound))
 
 
 def _relative(step: float) -> Quantised:
@@ -214,48 +213,21 @@ def _absolute(tensor: Tensor, bound: float) -> Treatment:
         lost = _measured(tensor, codec)
         if lost.exact * _EXACT_BITS > lost.elements * math.log2(2.0 * bound / power):
             codec = Quantised(power, bound)
-    return Treatment(_Quantise(lambda _raw: codec), bound=("absolute", bound))
+    return Treatment(_Quantise(lambda _around: codec), bound=("absolute", bound))
 
 
 def _int8(tensor: Tensor) -> Treatment:
     channel = math.prod(tensor.shape[1:] if len(tensor.shape) > 1 else tensor.shape)
-    begins = _begins(tensor, channel)
 
-    def codec_for(raw: Octets) -> QuantisedGroups:
-        first, group = begins[_known(raw)]
-        return QuantisedGroups(8, group, first)
+    def codec_for(around: Around) -> QuantisedGroups:
+        return QuantisedGroups(8, channel, channel - around.first % channel)
 
     return Treatment(_Quantise(codec_for), bound=("int8_channel", bound_of(8, tensor.dtype)))
 
 
 def _int4(tensor: Tensor) -> Treatment:
     codec = QuantisedGroups(4, INT4_GROUP, INT4_GROUP)
-    return Treatment(_Quantise(lambda _raw: codec), bound=("int4_group", bound_of(4, tensor.dtype)))
-
-
-def _begins(tensor: Tensor, channel: int) -> Mapping[bytes, tuple[int, int]]:
-    """Return of each chunk how many elements complete the channel that it begins within, and of all further ones.
-
-    A chunk is packed without its number, so it is known by its hash. Where equal chunks begin at different places of a
-    channel, their groups are so small that each lies within a channel at all these places.
-    """
-    begins: dict[bytes, tuple[int, int]] = {}
-    at = 0
-    for piece in tensor.pieces(CHUNK_BYTES):
-        known = _known(piece)
-        first = channel - at % channel
-        if known in begins:
-            other, group = begins[known]
-            group = math.gcd(group, abs(first - other))
-            begins[known] = ((first - 1) % group + 1, group)
-        else:
-            begins[known] = (first, channel)
-        at += len(piece) // ELEMENT_TYPES[tensor.dtype].word_bytes
-    return begins
-
-
-def _known(raw: Octets) -> bytes:
-    return xxhash.xxh3_128_digest(raw)
+    return Treatment(_Quantise(lambda _around: codec), bound=("int4_group", bound_of(4, tensor.dtype)))
 
 
 def _measured(tensor: Tensor, codec: Quantised | None) -> Loss:

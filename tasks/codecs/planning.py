@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import xxhash
 
 from data.errors import BadRecord
-from data.schemas.tensor import Octets, Tensor
+from data.schemas.tensor import ELEMENT_TYPES, Octets, Tensor
 from tasks.codecs.archive import Archive
 from tasks.codecs.chain import Chain
 from tasks.codecs.index import CHUNK_BYTES, BoundMode, Stored
@@ -157,7 +157,8 @@ def packed(cut: Cut) -> Chunk:
         return Chunk(planned, (), 0, b"", "", "", None)
     dtype = "U8" if planned.bare.recipe is not None else planned.bare.dtype
     below = None if planned.below is None else planned.below.piece(cut.number)
-    made = planned.form.pack(cut.raw, Around(dtype, below))
+    first = cut.number * planned.bare.piece_bytes // ELEMENT_TYPES[dtype].word_bytes
+    made = planned.form.pack(cut.raw, Around(dtype, below, first))
     restored = cut.raw if made.restored is None else made.restored
     hashes = xxhash.xxh3_64_hexdigest(made.octets), xxhash.xxh3_64_hexdigest(restored)
     return Chunk(planned, made.chain, len(cut.raw), made.octets, *hashes, made.loss)

@@ -13,10 +13,12 @@ class Around:
     Args:
         dtype: of the tensor, a key of :data:`data.schemas.tensor.ELEMENT_TYPES`.
         base: the same range of the same tensor in the base archive, as long as the chunk's raw bytes.
+        first: words of the tensor before this chunk; known when it is encoded, 0 when it is decoded.
     """
 
     dtype: str = "U8"
     base: Octets | None = None
+    first: int = 0
 
     @property
     def word_bytes(self) -> int:
