@@ -13,6 +13,10 @@ import numpy as np
 from data.generators.tokens import domains_of_experts, token_stream
 from data.readers.sources import Sample
 from data.schemas.transfers import Transfer
+from tasks.codecs.coded_planes import CodedPlanes
+from tasks.codecs.delta import Delta
+from tasks.codecs.lossless import Lossless
+from tasks.codecs.protocol import Around
 from tasks.communication.birkhoff import decompose
 from tasks.problems.links import Links
 from tasks.problems.placement import Placement
@@ -26,7 +30,7 @@ EVALUATIONS = 2_000
 
 
 def compile_kernels() -> None:
-    """Let numba compile, and keep, what the nouns and the simulators use.
+    """Let numba compile, and keep, what the nouns, the codecs and the simulators use.
 
     Raises:
         RuntimeError: a part cannot be compiled; why stands on standard error.
@@ -70,6 +74,13 @@ def _links() -> None:
     decompose(np.random.default_rng(0).integers(1, 9, (4, 4)))
 
 
+def _codecs() -> None:
+    raw = np.arange(4_096, dtype="<u4").tobytes()
+    for codec in (CodedPlanes(), Delta()):
+        codec.decode(codec.encode(raw, Around("F32", raw)), Around("F32", raw), len(raw))
+    Lossless().pack(bytes(2**15), Around("F32"))
+
+
 def _use(problem: Problem[Any]) -> None:
     rng = np.random.default_rng(0)
     decision = problem.search(problem.incumbent(), EVALUATIONS, rng).decision
@@ -87,6 +98,7 @@ NOUNS: dict[str, Callable[[], None]] = {
     "routing": _routing,
     "tokens": _tokens,
     "links": _links,
+    "codecs": _codecs,
 }
 
 if __name__ == "__main__":

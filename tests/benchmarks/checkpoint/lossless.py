@@ -93,7 +93,7 @@ class _Parts(io.RawIOBase):
         self.held.append(octets)
         return len(octets)
 
-    def seek(self, offset: int, whence: int = 0) -> int:  # noqa: ARG002  it is asked to stay where it is
+    def seek(self, offset: int, whence: int = 0) -> int:
         return offset
 
 
