@@ -15,8 +15,10 @@ from data.readers.sources import Sample
 from data.schemas.transfers import Transfer
 from tasks.codecs.coded_planes import CodedPlanes
 from tasks.codecs.delta import Delta
+from tasks.codecs.keeping import Packing
 from tasks.codecs.lossless import Lossless
 from tasks.codecs.protocol import Around
+from tasks.codecs.qfz import load, save
 from tasks.communication.birkhoff import decompose
 from tasks.problems.links import Links
 from tasks.problems.placement import Placement
@@ -79,6 +81,9 @@ def _codecs() -> None:
     for codec in (CodedPlanes(), Delta()):
         codec.decode(codec.encode(raw, Around("F32", raw)), Around("F32", raw), len(raw))
     Lossless().pack(bytes(2**15), Around("F32"))
+    values = {f"values{bits}": np.ones((8, 512), f"<f{bits // 8}") / 3 for bits in (16, 32, 64)}
+    for keep in ("rms:0.2", "abs:1e-3", "int8", "int4"):
+        load(save(values, packing=Packing(keep=keep)))
 
 
 def _use(problem: Problem[Any]) -> None:
