@@ -8,7 +8,7 @@ import numpy.typing as npt
 Order = tuple[int, ...]
 """Split modes in the order of a tensor train."""
 
-LOOKS = 200
+LOOKS = 50
 """Times that a search may look at what is priced already, for each evaluation that it has, before it is stopped."""
 
 
@@ -40,6 +40,11 @@ class Ledger:
     def left(self) -> int:
         """Evaluations that are not used yet."""
         return self.evaluations - len(self.priced)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the evaluations are used up, or as many looks at what is known as there may be."""
+        return self.left == 0 or self._looks > LOOKS * self.evaluations
 
     def price(self, order: Order) -> float:
         """Return the bits of an order; one that was priced before costs nothing.

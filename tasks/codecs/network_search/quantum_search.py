@@ -22,6 +22,9 @@ from tasks.codecs.network_search.searches import moved
 
 Array = npt.NDArray[np.float64]
 
+IDLE = 5
+"""Rounds without a new order after which the search ends: nearly all are priced."""
+
 
 @dataclass(frozen=True, slots=True)
 class LearntIsing:
@@ -57,10 +60,13 @@ class LearntIsing:
             for _ in range(min(self.first, ledger.evaluations) - 1):
                 ledger.price(tuple(rng.permutation(start).tolist()))
             whole = max(1, ledger.left)
-            while ledger.left:
+            idle = 0
+            while ledger.left and idle < IDLE:
+                before = ledger.left
                 heat = self.hot * (self.cold / self.hot) ** (1.0 - ledger.left / whole)
                 for order in self._proposed(ledger, len(start), heat, rng):
                     ledger.price(order)
+                idle = idle + 1 if ledger.left == before else 0
 
     def _proposed(self, ledger: Ledger, modes: int, heat: float, rng: np.random.Generator) -> list[Order]:
         model = learnt(ledger.priced, modes, self.ridge, self.repeated)
@@ -70,8 +76,9 @@ class LearntIsing:
         rank = np.arange(len(fresh)) / max(1.0, len(fresh) / 4.0)
         drawn = np.argsort(rank / heat - np.log(rng.exponential(size=len(fresh))), kind="stable")
         chosen = [fresh[place] for place in drawn[: self.batch].tolist()]
-        while len(chosen) < self.batch:  # the circuit proposes what is known already: look around the best
-            chosen.append(moved(ledger.best, rng))
+        for _ in range(self.batch - len(chosen)):  # the circuit proposes what is known already: look elsewhere
+            near = moved(ledger.best, rng)
+            chosen.append(near if near not in ledger.priced else tuple(rng.permutation(modes).tolist()))
         return chosen
 
 
