@@ -97,7 +97,7 @@ def compress_checkpoint(
     note = ""
     try:
         if archive.exists():
-            _keep(archive, origin, checkpoint, packing, progress)
+            _keep(archive, origin, checkpoint, base, packing, progress)
         else:
             note = _write(archive, origin, checkpoint, base, policy, packing, progress)
     except OSError as error:
@@ -116,17 +116,24 @@ def compress_checkpoint(
     )
 
 
-def _keep(archive: Path, origin: Source, checkpoint: CheckpointContents, packing: Packing, progress: Progress) -> None:
+def _keep(
+    archive: Path,
+    origin: Source,
+    checkpoint: CheckpointContents,
+    base: Path | None,
+    packing: Packing,
+    progress: Progress,
+) -> None:
     """Look at the archive that stands there; refuse one that is not ours to overwrite."""
     index = read_index(archive)
     if index.source != origin:
         found = f"an archive of {index.source.sha256}; not overwritten"
         raise BadRecord(str(archive), f"no file, or an archive of {origin.sha256}", found)
     lossy = next((stored for stored in index.tensors if stored.error is not None), None)
-    if packing.keep == "exact" and lossy is not None:
+    if packing.keeps_all and lossy is not None:
         raise BadRecord(str(archive), "no file, or an exact archive", f"one that lost of {lossy.name}; not overwritten")
     if packing.verify:
-        _verify(archive, archive, checkpoint, (), packing, progress)
+        _verify(archive, archive, checkpoint, () if base is None else (base,), packing, progress)
 
 
 def _write(
@@ -179,7 +186,7 @@ def _journal(archive: Path, origin: Source, base: Archive | None, packing: Packi
         "chunk_bytes": CHUNK_BYTES,
         "source": [origin.sha256, origin.size_bytes],
         "base": None if base is None else base.index_sha256,
-        **packing.identity,
+        **packing.identity(),
     }
     try:
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666), "r+b") as file:
@@ -202,7 +209,7 @@ def _verify(
         compare(
             opened,
             checkpoint,
-            exact=packing.keep == "exact",
+            exact=packing.keeps_all,
             workers=packing.workers,
             compared=lambda done: progress("verify", done, total),
         )

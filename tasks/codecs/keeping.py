@@ -1,5 +1,6 @@
 """How much of a checkpoint is kept: every bit, or as much as a bound allows? From a user's words to a policy."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ class Packing:
         effort: ``fast``, or ``small`` for fewer bytes in more time.
         workers: threads that pack and unpack; they do not change a byte.
         chain: archives that may lie one above the other.
+        other: a policy that goes before ``keep`` and ``effort``. A write that was killed under it is begun anew, since
+            nobody can tell whether it is still the same one.
         verify: whether the archive is read back and compared with its checkpoint before it counts.
     """
 
@@ -30,6 +33,7 @@ class Packing:
     workers: int = 1
     chain: int = CHAIN_MAX
     verify: bool = True
+    other: Policy | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no archive can be packed with."""
@@ -43,6 +47,8 @@ class Packing:
         Raises:
             ValueError: there is no such bound.
         """
+        if self.other is not None:
+            return self.other
         if self.keep == "exact":
             return lossless(self.effort)
         from tasks.codecs import lossy
@@ -50,6 +56,12 @@ class Packing:
         return lossy.policy(self.keep, self.exact, exact=lossless(self.effort))
 
     @property
+    def keeps_all(self) -> bool:
+        """Whether not a bit may be lost."""
+        return self.keep == "exact" and self.other is None
+
     def identity(self) -> dict[str, object]:
-        """What shapes the bytes of an archive, beside its input."""
+        """Return what shapes the bytes of an archive, beside its input."""
+        if self.other is not None:
+            return {"policy": secrets.token_hex(16)}
         return {"keep": self.keep, "exact": list(self.exact), "effort": self.effort}

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from data.errors import BadRecord, SourceUnavailable
 from data.whole_file import claimed_file
-from tasks.codecs import qfz
+from tasks.codecs import lossy, qfz
 from tasks.codecs.archive import open_archive
 from tasks.codecs.compress import compress_checkpoint
 from tasks.codecs.container import read_index
@@ -122,6 +122,31 @@ def test_a_lossy_archive_keeps_its_bound_and_says_that_it_is_one(tmp_path: Path)
         compress_checkpoint(tmp_path / "m.safetensors", tmp_path / "m.qfz")
 
 
+def test_a_policy_of_ones_own_goes_before_the_words(tmp_path: Path) -> None:
+    source = model(tmp_path)
+    packing = Packing(other=lossy.by_tensor({"1": 0.01}))
+    assert not compress_checkpoint(source, tmp_path / "m.qfz", packing=packing).exact
+    found = {stored.name: stored.error is None for stored in read_index(tmp_path / "m.qfz").tensors}
+    assert [name for name, exact in found.items() if not exact] == ["1"]
+
+
+def test_an_archive_whose_base_lies_elsewhere_is_compared_and_kept(tmp_path: Path) -> None:
+    before = normal(50_000, 1)
+    (tmp_path / "bases").mkdir()
+    for name, values in (("a", before), ("b", before + np.float32(1e-7))):
+        save_file({"w": values}, tmp_path / f"{name}.safetensors")
+    base = tmp_path / "bases" / "a.qfz"
+    compress_checkpoint(tmp_path / "a.safetensors", base)
+    done = compress_checkpoint(tmp_path / "b.safetensors", tmp_path / "b.qfz", base=base)
+    assert done.base == "a.qfz"
+    assert compress_checkpoint(tmp_path / "b.safetensors", tmp_path / "b.qfz", base=base) == done
+    with pytest.raises(SourceUnavailable, match=r"a\.qfz"):
+        restore_checkpoint(tmp_path / "b.qfz", tmp_path / "r")
+    for place in (base, base.parent):
+        assert restore_checkpoint(tmp_path / "b.qfz", tmp_path / "r", restoring=Restoring((place,))).same_file
+    assert names(tmp_path) == ["a.safetensors", "b.qfz", "b.safetensors", "bases", "r"]
+
+
 def test_threads_do_not_change_a_byte(tmp_path: Path) -> None:
     save_file({f"{number}": normal(150_000, number % 4) for number in range(6)}, tmp_path / "m.safetensors")
     for workers in (1, 3):
@@ -138,7 +163,7 @@ compress_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), progress=lambda *told:
 SAVE = """
 import os, sys
 import numpy as np
-from tasks.codecs import qfz
+from tasks.codecs import lossy, qfz
 tensors = {str(n): np.random.default_rng(n).standard_normal(150_000).astype("<f4") for n in range(8)}
 qfz.save({"warm": tensors["0"]})
 while sys.stdin.readline():
