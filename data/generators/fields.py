@@ -15,7 +15,7 @@ Field = npt.NDArray[np.float32]
 
 def hilbert(shape: tuple[int, ...] = (128, 128, 64)) -> Field:
     """Return ``1 / (i + j + ... + 1)``, the Hilbert matrix in more dimensions."""
-    return (1.0 / (sum(np.ogrid[tuple(slice(length) for length in shape)]) + 1.0)).astype(np.float32)
+    return np.asarray(1.0 / (np.indices(shape).sum(axis=0) + 1.0), dtype=np.float32)
 
 
 def coulomb(shape: tuple[int, int, int] = (96, 96, 64), nearest: float = 0.05) -> Field:
@@ -75,7 +75,7 @@ def vlasov(points: int = 10, shear: tuple[float, float, float] = (0.5, -0.4, 0.8
     for sign in (1.0, -0.5):
         pairs = [(1.0 + 0.3 * np.cos(3.0 * place)) * np.exp(-((velocity - sign * s * place) ** 2) / 0.1) for s in shear]
         clouds.append(np.einsum("ad,be,cf->abcdef", *pairs))
-    return (clouds[0] + 0.2 * clouds[1]).astype(np.float32)
+    return np.asarray(clouds[0] + 0.2 * clouds[1], dtype=np.float32)
 
 
 def hidden_order(
@@ -112,7 +112,7 @@ def turbulence(rng: np.random.Generator, points: int = 64, slope: float = -11.0 
     spectrum = np.fft.rfftn(rng.normal(size=(points,) * 3)) * wave**slope
     spectrum[0, 0, 0] = 0.0
     field = np.fft.irfftn(spectrum, s=(points,) * 3, axes=(0, 1, 2))
-    return (field / field.std()).astype(np.float32)
+    return np.asarray(field / field.std(), dtype=np.float32)
 
 
 def dead_leaves(rng: np.random.Generator, shape: tuple[int, int] = (420, 640), leaves: int = 3000) -> Field:

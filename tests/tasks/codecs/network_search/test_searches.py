@@ -149,6 +149,7 @@ def test_a_tensor_that_no_network_shortens_costs_itself() -> None:
     assert problem.actions((0, 1, 2, 3, 4)) == ()
 
 
+@pytest.mark.slow
 def test_a_noisy_machine_answers_and_its_readings_are_corrected() -> None:
     problem = Networks(Ledger(price, 1000), 5, 1 << 40)
     window = problem.window((0, 1, 2, 3, 4), 3, np.random.default_rng(0))
