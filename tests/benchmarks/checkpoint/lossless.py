@@ -29,7 +29,6 @@ from tests.benchmarks.checkpoint import minilm
 from tests.benchmarks.checkpoint.lossless_peers import PEERS, WIDTHS, ZSTD, Peer, installed
 
 FOLDER = Path("runs/bench-checkpoint")
-EXCERPT_BYTES = 32_000_000
 SLOW_BYTES = 4_000_000
 ROUNDS = 5
 
@@ -143,7 +142,7 @@ def ratios(dtype: str, peers: tuple[Peer, ...]) -> dict[str, float]:
 
 def speeds(dtype: str, peers: tuple[Peer, ...], rounds: int) -> dict[str, dict[str, float]]:
     """Return MB of weights per second of process time, ``pack`` and ``unpack``, and of wall time on two threads."""
-    tensors = excerpt(held(minilm.weights(dtype), dtype), EXCERPT_BYTES)
+    tensors = held(minilm.weights(dtype), dtype)
     whole = joined(tensors)
     paths = {effort: FOLDER / f"lossless-{effort}.qfz" for effort in ("fast", "small")}
     for effort, path in paths.items():
