@@ -23,7 +23,7 @@ from qiskit_solvers.solver import Solver
 from tasks.allocate_bits import Tables, allocation, measured_steps, posed
 from tasks.codecs.archive import open_archive
 from tasks.codecs.index import Source
-from tasks.codecs.lossy import SMALLEST, by_tensor, policy
+from tasks.codecs.lossy import SMALLEST, by_tensor, policy, relative_rms_step
 from tasks.codecs.sensitivity import measure_sensitivities
 from tasks.codecs.treatment import Policy
 from tasks.codecs.writer import write_archive
@@ -41,6 +41,9 @@ GRID = 0.03
 
 CALIBRATIONS = 5
 """Times that a choice is measured and corrected."""
+
+COARSE = 0.1
+"""Error above which a step is greater than that of white rounding errors, and is looked for as the codec does."""
 
 MARGIN, NEAR = 0.97, 0.97
 """Part of the reference's loss on the calibration set that a choice may have there, and from what part of that on it is
@@ -211,6 +214,8 @@ def rounded(model: Calibrated, bounds: Mapping[str, float]) -> Weights:
     for name, bound in bounds.items():
         value = model.weights[name]
         step = np.float32(bound * np.sqrt(12.0 * np.square(value, dtype=np.float64).mean()))
+        if bound > COARSE:
+            step = np.float32(relative_rms_step(Held(name, value), bound) or step)
         changed[name] = np.rint(value / step) * step
     return changed
 

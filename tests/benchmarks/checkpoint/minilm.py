@@ -140,7 +140,7 @@ def _train(until: int) -> None:
         # no head of its own is published: the word embeddings, tied
         loss = cross_entropy(hidden[chosen] @ named["embeddings.word_embeddings.weight"].T, ids[chosen])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     done = optimizer.state
     state = State(
