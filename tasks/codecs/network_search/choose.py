@@ -7,6 +7,7 @@ modes all orders are priced; beyond, and for modes that are split into their pri
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -214,3 +215,18 @@ def interleaved(splits: Splits) -> Order:
 
 def _truncated(train: Train, trains: Trains) -> float:
     return math.sqrt(max(sum(train.tails), 1e-6 * trains.allowed))
+
+
+def proposed(search: NetworkSearch) -> Callable[[npt.NDArray[np.float64], float, np.random.Generator], bytes | None]:
+    """Return the search as a proposal for :func:`tasks.codecs.networks.policy.network_policy`.
+
+    It returns the bytes of the smallest network, or None for a tensor that it has none for.
+    """
+
+    def propose(tensor: npt.NDArray[np.float64], relative_error: float, rng: np.random.Generator) -> bytes | None:
+        if tensor.ndim < 2 or not tensor.any():
+            return None
+        chosen = search(tensor, relative_error, rng)
+        return None if chosen is None else chosen.built.octets
+
+    return propose

@@ -8,7 +8,7 @@ import pytest
 
 from data.generators import fields
 from tasks.codecs.network_search import partition
-from tasks.codecs.network_search.choose import NetworkSearch, interleaved, prime_factors
+from tasks.codecs.network_search.choose import NetworkSearch, interleaved, prime_factors, proposed
 from tasks.codecs.network_search.forms import plain
 from tasks.codecs.network_search.spectra import Spectra, compressed
 from tasks.codecs.networks.form import NetworkForm, reconstruct
@@ -93,3 +93,14 @@ def test_fields_are_what_they_are_called() -> None:
     picture = fields.dead_leaves(np.random.default_rng(0), (40, 50), 60)
     assert picture.shape == (40, 50, 3)
     assert 0.0 <= picture.min() < picture.max() <= 255.0
+
+
+def test_a_proposal_is_the_bytes_of_the_choice_or_none() -> None:
+    search = NetworkSearch(evaluations=5, written=1, families=("train",))
+    propose = proposed(search)
+    tensor = fields.coulomb((6, 6, 4)).astype(np.float64)
+    chosen = search(tensor, 0.05, np.random.default_rng(0))
+    assert chosen is not None
+    assert propose(tensor, 0.05, np.random.default_rng(0)) == chosen.built.octets
+    assert propose(np.zeros((3, 3)), 0.05, np.random.default_rng(0)) is None
+    assert propose(np.ones(5), 0.05, np.random.default_rng(0)) is None
