@@ -24,6 +24,7 @@ from tasks.allocate_bits import Tables, allocation, measured_steps, posed
 from tasks.codecs.archive import open_archive
 from tasks.codecs.index import Source
 from tasks.codecs.lossy import SMALLEST, by_tensor, policy, relative_rms_step
+from tasks.codecs.quantise import Quantised
 from tasks.codecs.sensitivity import measure_sensitivities
 from tasks.codecs.treatment import Policy
 from tasks.codecs.writer import write_archive
@@ -209,14 +210,14 @@ def uniform_error(model: Calibrated, limits: Mapping[str, float]) -> float:
 
 
 def rounded(model: Calibrated, bounds: Mapping[str, float]) -> Weights:
-    """Return the weights in multiples of the steps that these errors mean, without an archive."""
+    """Return the weights as the codec would give them back with these errors, without an archive."""
     changed = dict(model.weights)
     for name, bound in bounds.items():
         value = model.weights[name]
-        step = np.float32(bound * np.sqrt(12.0 * np.square(value, dtype=np.float64).mean()))
+        step = bound * float(np.sqrt(12.0 * np.square(value, dtype=np.float64).mean()))
         if bound > COARSE:
-            step = np.float32(relative_rms_step(Held(name, value), bound) or step)
-        changed[name] = np.rint(value / step) * step
+            step = relative_rms_step(Held(name, value), bound) or step
+        changed[name] = Quantised(step, step).on_grid(value.ravel(), "F32").back.reshape(value.shape)
     return changed
 
 
