@@ -215,9 +215,7 @@ def main(argv: list[str] | None = None) -> None:
                 f"        qfz {effort}: {ours / found[best]:.4f} of the best peer ({best}), "
                 f"{ours / found['floor']:.4f} of the floor"
             )
-    print(
-        f"MB/s of process time, {EXCERPT_BYTES / 1e6:.0f} MB, one thread, median of {rounds}; in brackets over zstd-3"
-    )
+    print(f"MB/s of process time on all weights, one thread, median of {rounds}; in brackets over zstd-3")
     for dtype in WIDTHS:
         measured = speeds(dtype, peers, rounds)
         report[f"speed {dtype}"] = measured
