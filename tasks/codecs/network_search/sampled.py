@@ -6,7 +6,6 @@ near the first places, where many functions are steepest. Nothing guarantees the
 elements afterwards.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,13 +13,10 @@ import numpy.typing as npt
 from scipy.linalg import qr
 
 from tasks.codecs.network_search.spectra import Array, Compressed
-from tasks.codecs.networks.form import Network
 
 Places = npt.NDArray[np.int64]
 Elements = Callable[[Places], Array]
 """Returns the elements at places, ``(places, modes) -> (places,)``."""
-
-BATCH = 1 << 16
 
 
 def sampled(
@@ -52,14 +48,3 @@ def sampled(
     for mode, (factor, point) in enumerate(zip(factors, points, strict=True)):
         core = np.moveaxis(np.tensordot(np.linalg.inv(factor[point]), core, axes=(1, mode)), 0, mode)
     return Compressed(np.ascontiguousarray(core), tuple(factors), float(np.vdot(core, core)))
-
-
-def train_elements(network: Network, places: Places) -> Array:
-    """Return elements of a tensor train over whole modes, ``(places, modes) -> (places,)``."""
-    found = []
-    for batch in np.array_split(places, max(1, math.ceil(len(places) / BATCH))):
-        left = np.ones((len(batch), 1))
-        for mode, core in zip(network.form.permutation, network.cores, strict=True):
-            left = np.einsum("pr,prs->ps", left, core[:, batch[:, mode], :].transpose(1, 0, 2))
-        found.append(left[:, 0])
-    return np.concatenate(found)

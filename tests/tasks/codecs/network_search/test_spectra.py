@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data.generators import fields
+from tasks.codecs.network_search.sampled import sampled
 from tasks.codecs.network_search.spectra import Spectra, compressed
 
 
@@ -55,3 +56,12 @@ def test_a_tensor_of_nothing_or_not_finite_is_refused(bad) -> None:
 def test_splits_that_do_not_fit_are_refused(tensor) -> None:
     with pytest.raises(ValueError, match="expected factors of"):
         Spectra(compressed(tensor, 1e-3), ((2, 2), (12,), (4,)), 1e-3)
+
+
+def test_a_tensor_known_by_its_elements_has_the_spectra_of_the_whole() -> None:
+    whole = fields.hilbert((16, 12, 10)).astype(np.float64)
+    few = sampled(lambda at: 1.0 / (at.sum(axis=1) + 1.0), whole.shape, 1e-6, np.random.default_rng(0), 60)
+    splits = tuple((length,) for length in whole.shape)
+    found, exact = Spectra(few, splits, 1e-6), Spectra(compressed(whole, 1e-7), splits, 1e-7)
+    for subset in (1, 2, 4):
+        assert np.allclose(found.squares(subset)[:4], exact.squares(subset)[:4], rtol=1e-4, atol=1e-9)
