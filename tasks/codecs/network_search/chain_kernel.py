@@ -20,7 +20,8 @@ PARAMETER_BITS = 32.0
 
 CORE_BITS, COLUMN_BITS = 96.0, 12.0
 """What a quantised core states beside its numbers, and each of its columns: estimates. Written trains came out
-5 to 30 % smaller than priced, since their coder knows more of each number than its column; only the ranking of prices counts."""
+5 to 30 % smaller than priced, since their coder knows more of each number than its column;
+only the ranking of prices counts."""
 
 
 @inner
