@@ -14,6 +14,7 @@ from flows.told import told
 if TYPE_CHECKING:
     from tasks.codecs.compress import Progress
     from tasks.codecs.index import Index
+    from tasks.codecs.treatment import Policy
 
 archive_app = typer.Typer(
     no_args_is_help=True,
@@ -44,8 +45,16 @@ def compress(
     workers: Workers = WORKERS,
     effort: Annotated[Literal["fast", "small"], typer.Option(help="small: fewer bytes, in more time.")] = "fast",
     keep: Annotated[
-        str, typer.Option(help="exact; or a bound: rms:0.01 (of each tensor's RMS), abs:1e-3, int8, int4.")
+        str,
+        typer.Option(
+            help="exact; or a bound: rms:0.01 (of each tensor's RMS), abs:1e-3, int8, int4; network:0.01 (tensor "
+            "networks where they are smaller); or a preset such as cpu-only:0.05 (see README)."
+        ),
     ] = "exact",
+    bits: Annotated[
+        Path | None,
+        typer.Option(help="With --keep rms:X: sensitivities of tensors (JSON, CSV), to lose X where it matters least."),
+    ] = None,
     exact: Annotated[
         list[str] | None, typer.Option(help="With a bound: a tensor that stays exact, * for any letters. Repeatable.")
     ] = None,
@@ -60,11 +69,14 @@ def compress(
 
     target = archive or beside(checkpoint)
     with told(), _usage(), _bars() as progress:
-        packing = Packing(keep, tuple(exact or ()), effort, workers, chain, verify)
         began = time.monotonic()
+        other = None if bits is None else _allocated(checkpoint, bits, keep, workers)
+        packing = Packing(keep, tuple(exact or ()), effort, workers, chain, verify, other)
         done = compress_checkpoint(checkpoint, target, base=base, packing=packing, progress=progress)
         seconds = time.monotonic() - began
-    kept = "every bit kept" if done.exact else f"kept within {keep}"
+    kept = (
+        "every bit kept" if done.exact else f"kept within {keep}" + (" on the whole, by sensitivities" if bits else "")
+    )
     checked = "read back and compared" if verify else "not read back"
     typer.echo(
         f"{target}: {done.tensors} tensors, {_size(done.source_bytes)} -> {_size(done.archive_bytes)}, "
@@ -74,6 +86,30 @@ def compress(
         typer.echo(f"a difference to {done.base}: keep that archive beside it")
     if done.note:
         typer.echo(done.note)
+
+
+def _allocated(checkpoint: Path, bits: Path, keep: str, workers: int) -> "Policy":
+    """Return the policy that spends bits where the sensitivities say; print what it foretells."""
+    from data.readers.checkpoint.file import read_checkpoint
+    from data.readers.sensitivities import read_sensitivities
+    from qiskit_solvers.anneal import Anneal
+    from tasks.allocate_bits import allocate_bits
+
+    kind, _, bound = keep.partition(":")
+    if kind != "rms":
+        raise ValueError(f"--bits: expected --keep rms:RATIO beside it, found {keep!r}")
+    made = allocate_bits(
+        read_checkpoint(checkpoint).tensors, read_sensitivities(bits), float(bound), Anneal(), seed=0, workers=workers
+    )
+    before, after = (
+        sum(sizes) for sizes in zip(*((row.before_bytes, row.size_bytes) for row in made.rows), strict=True)
+    )
+    typer.echo(
+        f"steps for {len(made.rows)} tensors: {_size(int(before))} with one ratio -> {_size(int(after))} foretold"
+    )
+    for note in made.notes:
+        typer.echo(note)
+    return made.policy
 
 
 @archive_app.command()

@@ -1,5 +1,6 @@
 """How much of a checkpoint is kept: every bit, or as much as a bound allows? From a user's words to a policy."""
 
+import math
 import secrets
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,8 @@ class Packing:
 
     Args:
         keep: ``exact``, or a bound that :mod:`tasks.codecs.lossy` reads: ``rms:0.01``, ``abs:1e-3``, ``int8``,
-            ``int4``.
+            ``int4``; ``network:0.01`` for the smallest of tensor networks and quantisation; or one of
+            :data:`tasks.codecs.presets.COMPRESS` with a relative RMS, ``cpu-only:0.05``.
         exact: names of tensors that stay exact under a bound, with ``*`` for any letters.
         effort: ``fast``, or ``small`` for fewer bytes in more time.
         workers: threads that pack and unpack; they do not change a byte.
@@ -53,6 +55,19 @@ class Packing:
             return lossless(self.effort)
         from tasks.codecs import lossy
 
+        kind, _, bound = self.keep.partition(":")
+        if kind == "network":
+            from tasks.codecs.networks.policy import network_policy
+
+            return network_policy(_ratio(self.keep, bound))
+        from tasks.codecs.presets import COMPRESS
+
+        if kind in COMPRESS:
+            return COMPRESS[kind].policy(_ratio(self.keep, bound), seed=0)
+        if kind not in ("rms", "abs", "int8", "int4"):
+            presets = ", ".join(f"{name}:RATIO" for name in COMPRESS)
+            wanted = f"exact, rms:RATIO, abs:BOUND, int8, int4, network:RATIO, {presets}"
+            raise ValueError(f"keep: expected one of {wanted}; found {self.keep!r}")
         return lossy.policy(self.keep, self.exact, exact=lossless(self.effort))
 
     @property
@@ -65,3 +80,14 @@ class Packing:
         if self.other is not None:
             return {"policy": secrets.token_hex(16)}
         return {"keep": self.keep, "exact": list(self.exact), "effort": self.effort}
+
+
+def _ratio(keep: str, text: str) -> float:
+    """Return the relative error that ``keep`` ends with."""
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = math.nan
+    if not 0.0 < ratio < 1.0:
+        raise ValueError(f"keep: expected a relative error between 0 and 1 after the colon, found {keep!r}")
+    return ratio

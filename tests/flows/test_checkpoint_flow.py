@@ -129,12 +129,34 @@ def test_the_terminal_says_sizes_ratio_and_seconds(tmp_path: Path) -> None:
     assert "kept within rms:0.01" in told("compress", first, tmp_path / "l.qfz", "--keep", "rms:0.01")
 
 
+def test_bits_go_where_they_matter_and_presets_have_names(tmp_path: Path) -> None:
+    source = tmp_path / "m.safetensors"
+    generator = torch.Generator().manual_seed(0)
+    save_file({name: torch.randn(64, 64, generator=generator) for name in ("dull", "keen")}, source)
+    (tmp_path / "s.csv").write_text("tensor,loss\ndull,0.001\nkeen,1\n")
+    said = told("compress", source, tmp_path / "b.qfz", "--keep", "rms:0.05", "--bits", tmp_path / "s.csv")
+    assert "steps for 2 tensors" in said
+    errors = {name: relative_rms(tmp_path / "b.qfz", name) for name in ("dull", "keen")}
+    assert errors["dull"] > 4 * errors["keen"]
+    told("compress", source, tmp_path / "c.qfz", "--keep", "cpu-only:0.05")
+    assert max(relative_rms(tmp_path / "c.qfz", name) for name in ("dull", "keen")) <= 0.05
+
+
+def relative_rms(path: Path, name: str) -> float:
+    with open_archive(path) as archive:
+        error = archive.tensor(name).error
+    assert error is not None
+    return error.relative_rms
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("compress", "absent"), 1, "SourceUnavailable: absent"),
         (("compress", "m.safetensors", "m.safetensors"), 2, "one path for both"),
-        (("compress", "m.safetensors", "--keep", "half"), 2, "expected exact, rms"),
+        (("compress", "m.safetensors", "--keep", "half"), 2, "expected one of exact, rms"),
+        (("compress", "m.safetensors", "--keep", "network:2"), 2, "expected a relative error between 0 and 1"),
+        (("compress", "m.safetensors", "--bits", "s.csv"), 2, "expected --keep rms:RATIO beside it"),
         (("restore", "m.safetensors", "r"), 1, "BadRecord: m.safetensors: expected a whole archive"),
         (("restore", "a.qfz", "r", "--slice", "1:2"), 2, "expected --tensor"),
         (("restore", "a.qfz", "r.npy", "--tensor", "none"), 1, "expected a tensor named 'none'"),
