@@ -1,7 +1,6 @@
 """How is an archive read: one tensor, a slice of it, or all, each byte verified before it is used?"""
 
 import contextlib
-import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -31,6 +30,8 @@ REBUILT_BYTES_MAX = 4 * 1024**3
 """Bytes of a tensor that is made as a whole, unless the caller allows more."""
 
 _HASHED_AT_ONCE = 1024 * 1024
+_CONTENT_SPARE = 1024 * 1024
+"""Bytes of content over those of the tensor that are taken: nobody would write more, and they are held in memory."""
 
 
 class Archive:
@@ -151,7 +152,10 @@ class Archive:
         content = self.content_of(stored)
         if content.recipe is not None:
             return bytearray(self._rebuilt(content, workers).data.cast("B")[first:last])
-        out = bytearray(last - first)  # once, not piece by piece: a growing one is copied as it grows
+        try:
+            out = bytearray(last - first)  # once, not piece by piece: a growing one is copied as it grows
+        except MemoryError as error:
+            raise BadRecord(f"{self.path}: {stored.name}", "a range that memory can hold", f"{last - first}") from error
         numbers = range(first // content.piece_bytes, -(-last // content.piece_bytes))
         for number, piece in zip(numbers, self._chunks(content, workers, numbers), strict=True):
             at = number * content.piece_bytes
@@ -184,11 +188,11 @@ class Archive:
         with ThreadPoolExecutor(workers) as pool:
             for length in in_order(pool, read, jobs, 2 * workers):
                 verified(length)
-        digest = hashlib.sha256()
+        digest = xxhash.xxh3_128()
         for start in range(0, self.footer.offset, _HASHED_AT_ONCE):
             digest.update(self._pread(min(_HASHED_AT_ONCE, self.footer.offset - start), start))
-        if digest.digest() != self.footer.body_sha256:
-            raise BadRecord(str(self.path), "the SHA-256 of the footer", digest.hexdigest())
+        if digest.digest() != self.footer.body_xxh3:
+            raise BadRecord(str(self.path), "the XXH3 of the footer", digest.hexdigest())
 
     def content_of(self, stored: Stored) -> Stored:
         """Return the tensor whose chunks hold the bytes."""
@@ -223,7 +227,10 @@ class Archive:
         if self.base is None or stored.base is None:
             raise BadRecord(f"{self.path}: {stored.name}", "a base archive", "none")
         below = self.base.tensor(stored.base)
-        found = (below.dtype, below.shape, self.base.content_of(below).piece_bytes)
+        content = self.base.content_of(below)
+        if content.recipe is not None:  # which would be made as a whole again for each of our chunks
+            raise BadRecord(f"{self.base.path}: {below.name}", "a tensor whose chunks are its bytes", content.recipe.kind)
+        found = (below.dtype, below.shape, content.piece_bytes)
         if found != (stored.dtype, stored.shape, stored.piece_bytes):
             wanted = f"a tensor of {stored.dtype} {stored.shape} in pieces of {stored.piece_bytes} bytes"
             raise BadRecord(f"{self.base.path}: {below.name}", wanted, str(found))
@@ -233,6 +240,9 @@ class Archive:
         where = f"{self.path}: {stored.name}"
         if stored.recipe is None or stored.raw_bytes > self.memory_bytes:
             raise BadRecord(where, f"at most {self.memory_bytes} bytes to make as a whole", f"{stored.raw_bytes}")
+        if stored.content_bytes > stored.raw_bytes + _CONTENT_SPARE:
+            most = stored.raw_bytes + _CONTENT_SPARE
+            raise BadRecord(where, f"at most {most} bytes to make it from", f"{stored.content_bytes}")
         content = np.frombuffer(b"".join(self._chunks(stored, workers)), dtype=np.uint8)
         try:
             whole = stored.recipe.rebuild(content, stored.raw_bytes)

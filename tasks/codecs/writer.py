@@ -4,7 +4,6 @@ Threads pack chunks ahead, across tensors; one thread writes them in order, so t
 whatever the number of threads, and whether or not the write was killed and continued.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -106,7 +105,7 @@ class _Writing:
     file: BinaryIO
     journal: Journal | None
     offset: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    digest: xxhash.xxh3_128 = field(default_factory=xxhash.xxh3_128)
     chains: dict[Chain, int] = field(default_factory=dict)
     stored: dict[str | None, Stored] = field(default_factory=dict)
     chunks: list[Chunk] = field(default_factory=list)
@@ -119,7 +118,7 @@ class _Writing:
                     break
             self.journal.begin_anew(len(self.stored))
         if not self.stored:
-            self.digest, self.offset = hashlib.sha256(OPENING), len(OPENING)
+            self.digest, self.offset = xxhash.xxh3_128(OPENING), len(OPENING)
             self.file.seek(0)
             self.file.write(OPENING)
         self.file.seek(self.offset)
@@ -131,7 +130,7 @@ class _Writing:
         """Keep a tensor of an earlier attempt, if its chunks are in the file as the journal says."""
         stored, digest, at = finished.stored, self.digest.copy(), self.offset
         if not at:
-            digest, at = hashlib.sha256(OPENING), len(OPENING)
+            digest, at = xxhash.xxh3_128(OPENING), len(OPENING)
             self.file.seek(0)
             if self.file.read(at) != OPENING:
                 return False

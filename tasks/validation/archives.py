@@ -18,7 +18,7 @@ from tasks.validation.verdict import Check, judged
 INDEX_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of an archive's index, packed or not, that are read."""
 
-_FOOTER = struct.Struct("<QQQ32s32sI8s")
+_FOOTER = struct.Struct("<QQQ32s16sI8s")
 """Offset, length and raw length of the index, its digest and that of all before it, checksum, magic."""
 
 

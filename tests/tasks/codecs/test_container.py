@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xxhash
 
 from data.errors import BadRecord, SourceUnavailable
 from data.schemas.tensor import Octets
@@ -22,7 +23,7 @@ from tasks.codecs.treatment import BaseTensor, Treatment
 from tasks.codecs.writer import write_archive
 from tasks.codecs.zstd import Zstd
 
-FOOTER_BYTES = 100
+FOOTER_BYTES = 84
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,11 @@ def read_all(path: Path) -> list[tuple[str, bytes]]:
 def with_index(archive: bytes, index: Index, text: bytes | None = None) -> bytes:
     """Put another index into an archive, with every checksum right: what a hostile author would do."""
     offset = struct.unpack_from("<Q", archive, len(archive) - FOOTER_BYTES)[0]
-    body = hashlib.sha256(archive[:offset]).digest()
+    body = xxhash.xxh3_128_digest(archive[:offset])
     if text is None:
         return archive[:offset] + closing(index, offset, body)
     packed = bytes(Zstd().encode(text, Around()))
-    fields = struct.pack("<QQQ32s32s", offset, len(packed), len(text), hashlib.sha256(packed).digest(), body)
+    fields = struct.pack("<QQQ32s16s", offset, len(packed), len(text), hashlib.sha256(packed).digest(), body)
     return archive[:offset] + packed + fields + struct.pack("<I8s", zlib.crc32(fields), MAGIC)
 
 
@@ -312,8 +313,8 @@ def test_a_chunk_that_decodes_to_another_length_is_refused(tmp_path: Path) -> No
 def test_an_index_that_declares_a_gigabyte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hostile.qfz"
     whole = archive_of(*TENSORS)
-    offset, length, _, *digests = struct.unpack_from("<QQQ32s32s", whole, len(whole) - FOOTER_BYTES)
-    fields = struct.pack("<QQQ32s32s", offset, length, 2**30, *digests)
+    offset, length, _, *digests = struct.unpack_from("<QQQ32s16s", whole, len(whole) - FOOTER_BYTES)
+    fields = struct.pack("<QQQ32s16s", offset, length, 2**30, *digests)
     path.write_bytes(whole[:-FOOTER_BYTES] + fields + struct.pack("<I8s", zlib.crc32(fields), MAGIC))
     with pytest.raises(BadRecord, match="1073741824 raw"):
         read_index(path)

@@ -24,13 +24,13 @@ def test_the_published_schema_is_the_one_of_the_dataclasses() -> None:
 def read_by_the_page(octets: bytes) -> tuple[dict[str, Any], int]:
     """Return the index and where the chunks end, by nothing but what the page says."""
     assert octets[:16] == bytes.fromhex("89 51 46 5A 0D 0A 1A 0A") + struct.pack("<II", 2, 0)
-    footer = octets[-100:]
-    offset, length, raw_length, index_sha256, body_sha256, crc, magic = struct.unpack("<QQQ32s32sI8s", footer)
-    assert (crc, magic) == (zlib.crc32(footer[:88]), octets[:8])
-    assert offset + length + 100 == len(octets)
+    footer = octets[-84:]
+    offset, length, raw_length, index_sha256, body_xxh3, crc, magic = struct.unpack("<QQQ32s16sI8s", footer)
+    assert (crc, magic) == (zlib.crc32(footer[:72]), octets[:8])
+    assert offset + length + 84 == len(octets)
     packed = octets[offset : offset + length]
     assert hashlib.sha256(packed).digest() == index_sha256
-    assert hashlib.sha256(octets[:offset]).digest() == body_sha256
+    assert xxhash.xxh3_128_digest(octets[:offset]) == body_xxh3
     text = zstandard.decompress(packed)
     assert len(text) == raw_length
     return json.loads(text), offset
