@@ -1,4 +1,4 @@
-"""Which sensitivities does a file state? Written by :mod:`tasks.codecs.sensitivity`, or by a calibration of one's own."""
+"""Which sensitivities does a file state? Written by ``tasks.codecs.sensitivity``, or by a calibration of one's own."""
 
 from collections.abc import Mapping
 from pathlib import Path
