@@ -24,6 +24,7 @@ TRUNCATED = (0.1, 0.3)
 
 _TRIES = 12
 _NEAR = 0.9999
+_FINEST = 1e-4
 _FULL = 0.985
 """Of the error that is allowed: where less is used, one coarser rounding is tried."""
 
@@ -119,6 +120,8 @@ def _measured(
             return fitted
         best = fitted if holds else None
         left *= (0.999 if holds else 0.98) * (relative_error / fitted.relative_error) ** 2
+        if left < _FINEST * relative_error**2:
+            break  # what is over the bound is not ours: the element type is too coarse
         octets = to_bytes(quantise(network, math.sqrt(min(left, _NEAR))))
     if best is None:
         raise ValueError(f"relative_error: expected {relative_error} as {dtype}, found {fitted.relative_error}")

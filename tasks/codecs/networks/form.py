@@ -151,8 +151,8 @@ def decompose(
         else:
             cores = trains.decompose(modes, shares(form), allowed)
             found = trains.reconstruct(cores)
-        found -= modes
-        if float(np.vdot(found, found)) <= relative_error**2 * squares:
+        difference = found - modes  # not in place: the tensor of a single core is a view of it
+        if float(np.vdot(difference, difference)) <= relative_error**2 * squares:
             break
         allowed *= _TIGHTER if allowed > 0.5 * relative_error**2 * squares else 0.5
     return Network(cores, form, tensor.shape)

@@ -39,6 +39,18 @@ def interleaved(shape: tuple[int, ...], *, from_fine: bool = False) -> NetworkFo
     return NetworkForm("qtt", splits, tuple(itertools.chain.from_iterable(used)), tuple(map(len, used)))
 
 
+def sequential(shape: tuple[int, ...]) -> NetworkForm | None:
+    """Return the quantised train that goes through all levels of one mode before the next; None as above.
+
+    For many modes of which each hangs together with its neighbours only: there a level of all modes is a wide core.
+    """
+    splits = tuple(_primes(length) for length in shape)
+    if max(map(max, splits)) > LONGEST_PRIME or max(map(len, splits)) < 2:
+        return None
+    count = sum(map(len, splits))
+    return NetworkForm("qtt", splits, tuple(range(count)), (1,) * count)
+
+
 def fixed_forms(shape: tuple[int, ...]) -> dict[str, NetworkForm]:
     """Return the forms by name that are tried on any tensor of this shape."""
     forms = {"hosvd": natural("tucker", shape), "tt": natural("tt", shape)} if len(shape) > 1 else {}
@@ -46,6 +58,9 @@ def fixed_forms(shape: tuple[int, ...]) -> dict[str, NetworkForm]:
         form = interleaved(shape, from_fine=from_fine)
         if form is not None and form not in forms.values():
             forms[name] = form
+    in_turn = sequential(shape)
+    if in_turn is not None and len(shape) > 1:
+        forms["qtt in turn"] = in_turn
     return forms
 
 

@@ -13,6 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from tasks.codecs.networks import trains
 from tasks.codecs.networks.coder import Integers
 from tasks.codecs.networks.trains import Array, Cores
 
@@ -171,7 +172,7 @@ def squared_distance(kind: str, ours: Cores, theirs: Cores, *, exact: bool) -> f
         core = _turned(core, [np.linalg.qr(np.hstack(pair))[1] for pair in pairs])
         return float(np.vdot(core, core))
     if not exact:
-        inner = _train_product(theirs, theirs) - 2.0 * _train_product(ours, theirs)
+        inner = trains.inner(theirs, theirs) - 2.0 * trains.inner(ours, theirs)
         return max(0.0, norm(kind, ours) ** 2 + inner)
     carried = np.array([[1.0, -1.0]])
     for one, other in zip(ours, theirs, strict=True):
@@ -189,12 +190,3 @@ def _turned(core: Array, matrices: list[Array]) -> Array:
     for mode, matrix in enumerate(matrices):
         core = np.moveaxis(np.tensordot(matrix, core, axes=(1, mode)), 0, mode)
     return core
-
-
-def _train_product(ours: Cores, theirs: Cores) -> float:
-    """Return the inner product of two tensor trains."""
-    carried = np.ones((1, 1))
-    for one, other in zip(ours, theirs, strict=True):
-        half = np.tensordot(carried, other, axes=(1, 0))
-        carried = one.reshape(-1, one.shape[2]).T @ half.reshape(-1, other.shape[2])
-    return float(carried[0, 0])

@@ -128,3 +128,17 @@ def shortened(cores: Cores, shares: tuple[float, ...], squares_allowed: float) -
         moved[place] = basis.reshape(rank, mode, -1)
         moved[place + 1] = np.tensordot(rest, moved[place + 1], axes=(1, 0))
     return tuple(moved)
+
+
+def norm_squared(cores: Cores) -> float:
+    """Return the squared Frobenius norm of a train."""
+    return inner(cores, cores)
+
+
+def inner(ours: Cores, theirs: Cores) -> float:
+    """Return the inner product of two trains."""
+    carried = np.ones((1, 1))
+    for one, other in zip(ours, theirs, strict=True):
+        half = np.tensordot(carried, other, axes=(1, 0))
+        carried = one.reshape(-1, one.shape[2]).T @ half.reshape(-1, other.shape[2])
+    return float(carried[0, 0])
