@@ -229,7 +229,9 @@ class Archive:
         below = self.base.tensor(stored.base)
         content = self.base.content_of(below)
         if content.recipe is not None:  # which would be made as a whole again for each of our chunks
-            raise BadRecord(f"{self.base.path}: {below.name}", "a tensor whose chunks are its bytes", content.recipe.kind)
+            raise BadRecord(
+                f"{self.base.path}: {below.name}", "a tensor whose chunks are its bytes", content.recipe.kind
+            )
         found = (below.dtype, below.shape, content.piece_bytes)
         if found != (stored.dtype, stored.shape, stored.piece_bytes):
             wanted = f"a tensor of {stored.dtype} {stored.shape} in pieces of {stored.piece_bytes} bytes"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, with_config
+from pydantic import FailFast, Field, TypeAdapter, ValidationError, with_config
 
 from data.schemas.tensor import DIMENSIONS_MAX, tensor_bytes
 from data.schemas.units import RECORD, Sha256
@@ -149,7 +149,7 @@ class Source:
     format: Format
     sha256: Sha256
     size_bytes: Natural
-    files: Annotated[tuple[SourceFile, ...], Field(max_length=FILES_MAX)] = ()
+    files: Annotated[tuple[SourceFile, ...], Field(max_length=FILES_MAX), FailFast()] = ()
 
 
 @with_config(RECORD)
@@ -183,9 +183,9 @@ class Index:
     """
 
     source: Source
-    chains: tuple[Chain, ...]
+    chains: Annotated[tuple[Chain, ...], FailFast()]
     leaves: Stored
-    tensors: Annotated[tuple[Stored, ...], Field(max_length=TENSORS_MAX)]
+    tensors: Annotated[tuple[Stored, ...], Field(max_length=TENSORS_MAX), FailFast()]
     base: Base | None = None
 
     @property
@@ -246,6 +246,7 @@ def load_index(text: bytes, chunks_bytes: int) -> Index:
 
 def _check_chunks(stored: Stored, chains: int) -> None:
     """Refuse a tensor whose chunks do not fill it, or that disagree in number."""
+    tensor_bytes(stored.dtype, stored.shape)  # refuses a type that there is not, which a recipe would not ask for
     count = -(-stored.content_bytes // stored.piece_bytes)
     found = (len(stored.lengths), len(stored.chains), len(stored.packed_hashes) // 16, len(stored.raw_hashes) // 16)
     if set(found) != {count}:
@@ -277,6 +278,8 @@ def _check_source(index: Index) -> None:
         raise ValueError(f"leaves: expected plain bytes, found {leaves.dtype}")
     if leaves.raw_bytes > LEAVES_BYTES_MAX:
         raise ValueError(f"leaves: expected at most {LEAVES_BYTES_MAX} bytes, found {leaves.raw_bytes}")
+    if index.base is not None and index.base.file in (".", ".."):
+        raise ValueError(f"base: expected the name of a file, found {index.base.file!r}")
     source, files = index.source, index.source.files
     if source.format == "arrays":
         return
@@ -288,7 +291,7 @@ def _check_source(index: Index) -> None:
         raise ValueError(f"source: expected files of {source.size_bytes} bytes, found others")
     for file in files:
         bare = file.name.replace("\\", "/").split("/")[-1]
-        if file.name != bare or file.name in (".", "..") or (not file.name and len(files) > 1):
+        if file.name != bare or "\0" in bare or bare in (".", "..") or (not bare and len(files) > 1):
             raise ValueError(f"source: expected the name of a file without a folder, found {file.name!r}")
     if len({file.name for file in files}) != len(files):
         raise ValueError("source: expected every file once, found one twice")

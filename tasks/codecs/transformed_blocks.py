@@ -29,6 +29,9 @@ Transform = Literal["kept", "linear", "fourier"]
 LENGTH_MAX = 4096
 """Elements of a block; the Gram matrix of as many latents takes 128 MB."""
 
+ENCODER_SPARE = 1 << 18
+"""Numbers of an encoder beyond those of the tensor that are taken; a larger one would cost more than the tensor."""
+
 _SLAB = 1 << 20  # elements that are decoded at once: 8 MB
 
 
@@ -104,6 +107,8 @@ class TransformedBlocks:
                 raise ValueError(f"expected {self.latents} kept entries, found {places.size}")
         elif self.transform == "linear":
             at = self.latents * (4 + self.length)
+            if self.latents * self.length > elements + ENCODER_SPARE:  # a Gram matrix out of proportion to the tensor
+                raise ValueError(f"expected an encoder no larger than {elements} elements, found {self.latents} rows")
             if len(content) < at:
                 raise ValueError(f"expected an encoder of {at} bytes, found {len(content)}")
             with np.errstate(invalid="ignore"):  # a signalling NaN
