@@ -25,6 +25,9 @@ CHUNK_BYTES_MAX = 4 * 1024 * 1024
 LEAVES_BYTES_MAX = 1_000_000_000
 """Ten safetensors headers of the greatest length; leaves are held in memory."""
 
+_FREE_LEAVES, _LEAVES_EACH = 64 * 1024 * 1024, 256
+"""Bytes of leaves that any archive may have, and that each of their packed bytes allows: names do not pack better."""
+
 BASES_MAX = 64
 """Archives in a chain of deltas that a reader follows."""
 
@@ -276,8 +279,9 @@ def _check_source(index: Index) -> None:
     leaves = index.leaves
     if (leaves.dtype, leaves.base, leaves.recipe, leaves.same_as) != ("U8", None, None, None):
         raise ValueError(f"leaves: expected plain bytes, found {leaves.dtype}")
-    if leaves.raw_bytes > LEAVES_BYTES_MAX:
-        raise ValueError(f"leaves: expected at most {LEAVES_BYTES_MAX} bytes, found {leaves.raw_bytes}")
+    most = min(LEAVES_BYTES_MAX, _FREE_LEAVES + _LEAVES_EACH * leaves.packed_bytes)
+    if leaves.raw_bytes > most:
+        raise ValueError(f"leaves: expected at most {most} bytes, found {leaves.raw_bytes}")
     if index.base is not None and index.base.file in (".", ".."):
         raise ValueError(f"base: expected the name of a file, found {index.base.file!r}")
     source, files = index.source, index.source.files

@@ -115,7 +115,7 @@ def flipped(name: str, folder: Path, flips: int, rng: np.random.Generator) -> Co
     """
     path, expected = folder / "packed", folder / "expected.npy"
     command = [sys.executable, "-c", STEP, name, str(path), str(folder / "w.npy")]
-    done = subprocess.run([*command, "write", str(expected)], capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([*command, "write", str(expected)], capture_output=True, text=True, check=False)
     if done.returncode:
         print(f"{name}: {done.stderr.strip().splitlines()[-1]}")
         return Counter({"not measured": 1})
@@ -123,7 +123,7 @@ def flipped(name: str, folder: Path, flips: int, rng: np.random.Generator) -> Co
     tally: Counter[str] = Counter()
     while bits:
         try:
-            out = subprocess.run(  # noqa: S603  ourselves
+            out = subprocess.run(
                 [*command, "read", str(expected), *bits], capture_output=True, text=True, check=False, timeout=SECONDS
             ).stdout
         except subprocess.TimeoutExpired as error:
