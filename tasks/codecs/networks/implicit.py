@@ -11,28 +11,17 @@ most of its norm, as in a corner of Hilbert's tensor, random entries say how nea
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
 from tasks.codecs.networks import scaled, trains
+from tasks.codecs.networks.entries import Counted, Entries, compared, random_indices
+from tasks.codecs.networks.fibres import swept
 from tasks.codecs.networks.form import Network, NetworkForm, shares
 from tasks.codecs.networks.named_forms import natural
 from tasks.codecs.networks.quantised import from_bytes, quantise, to_bytes
-from tasks.codecs.networks.trains import Array
 
-Indices = npt.NDArray[np.int64]
-Entries = Callable[[Indices], npt.NDArray[np.floating]]
-"""Returns the entries, ``(n,)``, at the indices ``(n, dimensions)`` of the tensor."""
-
-BLOCK_MAX = 1 << 25
-"""Entries of two neighbouring cores that are looked at together: 256 MiB."""
-
-_AT_ONCE = 1 << 18
 _PROBES = 20_000
 _FINER = 0.25
 _CROSSED = 0.5
@@ -40,7 +29,6 @@ _MARGIN_OF_SAMPLES = 0.98
 _LEAST_SHARE = 0.02
 _TIGHTER = 0.9
 _TRIES = 12
-_SWEEPS = 4
 _MARGIN = 0.5
 """Share of the error that interpolation may make; the rest is for cutting ranks afterwards."""
 
@@ -58,24 +46,6 @@ class Crossed:
     network: Network
     relative_error: float
     evaluations: int
-
-
-@dataclass(slots=True, eq=False)
-class _Counted:
-    """A function of network indices that counts its calls."""
-
-    entries: Entries
-    form: NetworkForm
-    most: int
-    evaluations: int = 0
-
-    def __call__(self, indices: Indices) -> Array:
-        self.evaluations += len(indices)
-        values = np.empty(len(indices))
-        for start in range(0, len(indices), _AT_ONCE):
-            some = coordinates(self.form, indices[start : start + _AT_ONCE])
-            values[start : start + _AT_ONCE] = self.entries(some)
-        return values
 
 
 def cross(
@@ -108,7 +78,7 @@ def cross(
     """
     if form.kind not in ("tt", "qtt"):
         raise ValueError(f"form: expected tt or qtt, found {form.kind}")
-    function = _Counted(entries, form, evaluations_max)
+    function = Counted(entries, form, evaluations_max)
     modes = form.modes
     probes = random_indices(modes, _PROBES, rng)
     values = function(probes)
@@ -126,11 +96,11 @@ def cross(
     tolerance = _MARGIN * relative_error * size
     best: Crossed | None = None
     for _ in range(rounds):
-        cores = _swept(function, modes, lefts, rights, tolerance, ranks_max)
+        cores = swept(function, modes, lefts, rights, tolerance, ranks_max)
         squares = float(trains.norm_squared(cores))
         cores = trains.shortened(cores, shares(form), (1.0 - _MARGIN) * relative_error**2 * squares)
         network = Network(cores, replace(form, budget=()), form.shape)
-        error, worst = _compared(network, function, random_indices(modes, _PROBES, rng))
+        error, worst = compared(network, function, random_indices(modes, _PROBES, rng))
         if best is None or error < best.relative_error:
             best = Crossed(network, error, function.evaluations)
         if error <= relative_error or function.evaluations > function.most:
@@ -203,54 +173,7 @@ def sampled_error(network: Network, entries: Entries, points: int, rng: np.rando
         points: how many.
         rng: which.
     """
-    return _compared(network, _Counted(entries, network.form, 0), random_indices(network.form.modes, points, rng))[0]
-
-
-def entries_of(network: Network, indices: Indices) -> Array:
-    """Return entries of a train, ``(n,)``, at indices of its modes, ``(n, modes)``."""
-    found = np.empty(len(indices))
-    widest = max(core.shape[0] * core.shape[2] for core in network.cores)
-    at_once = max(1, (1 << 22) // widest)
-    for start in range(0, len(indices), at_once):
-        some = indices[start : start + at_once]
-        row = np.ones((len(some), 1))
-        for mode, core in enumerate(network.cores):
-            row = np.einsum("nr,rns->ns", row, core[:, some[:, mode], :])
-        found[start : start + at_once] = row[:, 0]
-    return found
-
-
-def coordinates(form: NetworkForm, indices: Indices) -> Indices:
-    """Return indices of the tensor, ``(n, dimensions)``, for indices of the network's modes, ``(n, modes)``."""
-    found = np.zeros((len(indices), len(form.splits)), dtype=np.int64)
-    for mode, table in enumerate(_shifts(form)):
-        found += table[indices[:, mode]]
-    return found
-
-
-@lru_cache(maxsize=8)
-def _shifts(form: NetworkForm) -> tuple[Indices, ...]:
-    """Return what each value of each of the network's modes adds to the tensor's index, ``(values, dimensions)``."""
-    weights = [
-        (dimension, math.prod(factors[level + 1 :]))
-        for dimension, factors in enumerate(form.splits)
-        for level in range(len(factors))
-    ]
-    tables, first = [], 0
-    for mode, run in zip(form.modes, form.groups, strict=True):
-        table = np.zeros((mode, len(form.splits)), dtype=np.int64)
-        parts = np.unravel_index(np.arange(mode), form.permuted_shape[first : first + run])
-        for place, part in enumerate(parts):
-            dimension, weight = weights[form.permutation[first + place]]
-            table[:, dimension] += part * weight
-        tables.append(table)
-        first += run
-    return tuple(tables)
-
-
-def random_indices(modes: tuple[int, ...], points: int, rng: np.random.Generator) -> Indices:
-    """Return random indices, ``(points, modes)``."""
-    return np.stack([rng.integers(0, mode, points) for mode in modes], axis=1)
+    return compared(network, Counted(entries, network.form, 0), random_indices(network.form.modes, points, rng))[0]
 
 
 def as_tucker(network: Network, relative_error: float) -> Network:
@@ -267,109 +190,3 @@ def as_tucker(network: Network, relative_error: float) -> Network:
         np.einsum("nk,rns->rks", factor, core) for factor, core in zip(factors, cores, strict=True)
     )  # fmt: skip
     return Network((*factors, trains.reconstruct(inner)), natural("tucker", network.shape), network.shape)
-
-
-def _compared(network: Network, function: _Counted, indices: Indices) -> tuple[float, Indices]:
-    """Return the relative error over some entries, and the indices of the four that are worst."""
-    values = function(indices)
-    differences = entries_of(network, indices) - values
-    energy = float(np.vdot(values, values))
-    worst = np.argsort(np.abs(differences))[-4:]
-    return math.sqrt(float(np.vdot(differences, differences)) / energy) if energy else 0.0, indices[worst]
-
-
-def _swept(
-    function: _Counted,
-    modes: tuple[int, ...],
-    lefts: list[Indices],
-    rights: list[Indices],
-    tolerance: float,
-    ranks_max: int,
-) -> tuple[Array, ...]:
-    """Sweep there and back, changing ``lefts`` and ``rights``, until no rank grows; return the cores."""
-    before: list[int] = []
-    for _ in range(_SWEEPS):
-        bonds = [*range(len(modes) - 1), *range(len(modes) - 3, -1, -1)]
-        for bond in bonds:
-            rows = _extended(lefts[bond], modes[bond], last=True)
-            columns = _extended(rights[bond + 2], modes[bond + 1], last=False)
-            if len(rows) * len(columns) > BLOCK_MAX:
-                raise ValueError(f"form: expected two modes of {BLOCK_MAX} entries at most, found {len(rows)} rows")
-            block = function(_paired(rows, columns)).reshape(len(rows), len(columns))
-            chosen_rows, chosen_columns = _pivots(block, tolerance, ranks_max)
-            lefts[bond + 1], rights[bond + 1] = rows[chosen_rows], columns[chosen_columns]
-        ranks = [len(left) for left in lefts]
-        if function.evaluations > function.most:
-            break
-        if before and max(new - old for new, old in zip(ranks, before, strict=True)) <= 0:
-            break
-        before = ranks
-    return _cores(function, modes, lefts, rights)
-
-
-def _cores(
-    function: _Counted, modes: tuple[int, ...], lefts: list[Indices], rights: list[Indices]
-) -> tuple[Array, ...]:
-    """Return the train that agrees with the function on the fibres through the pivots."""
-    cores = []
-    for bond, mode in enumerate(modes):
-        rows = _extended(lefts[bond], mode, last=True)
-        fibres = function(_paired(rows, rights[bond + 1])).reshape(len(rows), -1)
-        if bond < len(modes) - 1:
-            pivots = function(_paired(lefts[bond + 1], rights[bond + 1])).reshape(len(lefts[bond + 1]), -1)
-            fibres = trains.solved(pivots.T, fibres.T, 1e-14).T
-        cores.append(fibres.reshape(len(lefts[bond]), mode, -1))
-    return tuple(cores)
-
-
-def _extended(indices: Indices, mode: int, *, last: bool) -> Indices:
-    """Return indices with every value of one more mode after them, or before them."""
-    values = np.arange(mode)
-    if last:
-        return np.hstack([np.repeat(indices, mode, axis=0), np.tile(values, len(indices))[:, None]])
-    return np.hstack([np.repeat(values, len(indices))[:, None], np.tile(indices, (mode, 1))])
-
-
-def _paired(rows: Indices, columns: Indices) -> Indices:
-    """Return every row's indices before every column's."""
-    return np.hstack([np.repeat(rows, len(columns), axis=0), np.tile(columns, (len(rows), 1))])
-
-
-def _pivots(block: Array, tolerance: float, ranks_max: int) -> tuple[Indices, Indices]:
-    """Return rows and columns of the pivots of an LU decomposition that is stopped where all that is left is small."""
-    count = min(*block.shape, ranks_max)
-    rows, columns = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    found = _eliminate(np.ascontiguousarray(block), tolerance, rows, columns)
-    return rows[: max(1, found)], columns[: max(1, found)]
-
-
-@njit(cache=True, nogil=True)
-def _eliminate(block: Array, tolerance: float, rows: Indices, columns: Indices) -> int:
-    """Pivot fully, in place, until ``rows`` is full or all that is left is within ``tolerance``; return how often."""
-    row = 0
-    column = 0
-    greatest = 0.0
-    for i in range(block.shape[0]):
-        for j in range(block.shape[1]):
-            if abs(block[i, j]) > greatest:
-                greatest = abs(block[i, j])
-                row = i
-                column = j
-    for rank in range(len(rows)):
-        if greatest == 0.0 or (rank > 0 and greatest <= tolerance):
-            return rank
-        rows[rank] = row
-        columns[rank] = column
-        right = block[row].copy()
-        below = block[:, column] / block[row, column]
-        greatest = 0.0
-        for i in range(block.shape[0]):
-            share = below[i]
-            for j in range(block.shape[1]):
-                left = block[i, j] - share * right[j]
-                block[i, j] = left
-                if abs(left) > greatest:
-                    greatest = abs(left)
-                    row = i
-                    column = j
-    return len(rows)

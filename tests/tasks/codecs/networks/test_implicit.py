@@ -6,16 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tasks.codecs.networks.entries import coordinates, entries_of, random_indices
 from tasks.codecs.networks.form import NetworkForm, parameters, reconstruct
-from tasks.codecs.networks.implicit import (
-    as_tucker,
-    coordinates,
-    cross,
-    entries_of,
-    fit_implicit,
-    random_indices,
-    sampled_error,
-)
+from tasks.codecs.networks.implicit import as_tucker, cross, fit_implicit, sampled_error
 from tasks.codecs.networks.named_forms import interleaved, natural, sequential
 
 Indices = npt.NDArray[np.int64]

@@ -14,10 +14,11 @@ from tasks.codecs.networks.coder import LARGEST, SMALLEST, Reader, Writer, class
 from tasks.codecs.networks.fit import fit
 from tasks.codecs.networks.form import Kind, NetworkForm, decompose, parameters, reconstruct
 from tasks.codecs.networks.named_forms import fixed_forms, natural
-from tasks.codecs.networks.quantised import estimated_bytes, from_bytes, quantise, to_bytes
+from tasks.codecs.networks.quantised import QuantisedNetwork, estimated_bytes, from_bytes, quantise, to_bytes
 
 SETTINGS = settings(max_examples=20, deadline=None, derandomize=True)
 KINDS: tuple[Kind, ...] = ("tt", "tucker", "cp")
+GOLDEN = "00e76e022bdb8395cdc561eb00000000697a2b002c2501d47cdf75371e6be41396c77679f5af41b1403d6ead44619659082a"
 SHAPE = (20, 18, 16)
 
 
@@ -165,3 +166,16 @@ def test_more_parameters_than_pay_are_refused_before_they_are_decoded() -> None:
     layout.put(writer, natural("tt", (4, 4)), [(1, 4, 5), (5, 4, 1)], 1.0, 100)
     with pytest.raises(ValueError, match="rank: expected at most 4, found 5"):
         from_bytes(writer.finish(), 16)
+
+
+def test_the_bytes_of_a_network_do_not_change() -> None:
+    """A decoder of version 1 has to read these for ever."""
+    form = NetworkForm("qtt", ((2, 2), (3,)), (2, 0, 1), (1, 2))
+    sizes = (np.array([0, 5, 9]),)
+    cores = (np.arange(-4, 5).reshape(1, 3, 3), np.arange(-60, 60, 10).reshape(3, 4, 1))
+    octets = to_bytes(QuantisedNetwork(form, 3.25, 70, sizes, cores))
+    assert octets.hex() == GOLDEN
+    back = from_bytes(octets, 12)
+    assert back.form == form
+    np.testing.assert_allclose(back.cores[1].ravel(), cores[1].ravel() * 3.25 * 2 ** (-70 / 16), rtol=1e-15)
+    assert np.array_equal(back.cores[0][0, :, 0], cores[0][0, :, 0] * 2 ** (-70 / 16))
