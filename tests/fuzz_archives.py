@@ -47,7 +47,7 @@ from tasks.codecs.planes import Planes
 from tasks.codecs.protocol import Around
 from tasks.codecs.quantise import Quantised
 from tasks.codecs.quantise_groups import QuantisedGroups
-from tasks.codecs.recipe import Filled, Recipe
+from tasks.codecs.recipe import Recipe
 from tasks.codecs.transformed_blocks import TransformedBlocks
 from tasks.codecs.treatment import Loss, Packed, Treatment, Whole
 from tasks.codecs.writer import write_archive
@@ -143,7 +143,6 @@ def _floats(rng: np.random.Generator, dtype: str, count: int) -> bytes:
 
 def _recipes(rng: np.random.Generator) -> Iterator[tuple[Recipe, bytes]]:
     """Yield recipes of 256 elements of float32."""
-    yield Filled(content_bytes=4), np.float32(1.5).tobytes()
     runs = written_runs(rng.integers(-9, 9, (4, 16)).astype(np.int32), each=True)
     angles = rng.random(8).astype("<f4").tobytes() + runs
     yield EntangledBlocks("F32", 4, 2, (0, 2), 0.1, True, len(angles)), angles

@@ -30,7 +30,7 @@ def test_every_operation_and_recipe_is_mutated() -> None:
     kinds |= {each["recipe"]["kind"] for sample in samples() for each in sample.index["tensors"] if each.get("recipe")}
     assert kinds == {
         *("planes", "zstd", "coded_planes", "delta", "quantised", "quantised_groups"),
-        *("filled", "tensor-network", "entangled-blocks", "transformed-blocks"),
+        *("tensor-network", "entangled-blocks", "transformed-blocks"),
     }
 
 
@@ -64,7 +64,7 @@ def test_an_index_of_zeros_is_refused_before_it_is_decoded() -> None:
 
 
 def test_a_recipe_of_more_content_than_its_tensor_is_refused() -> None:
-    sample = sample_of("filled")
+    sample = sample_of("tensor-network")
     index = index_of(sample)
     stored = index["tensors"][0]
     frame = zstandard.compress(bytes(1 << 20))
@@ -101,7 +101,7 @@ def test_another_base_is_refused() -> None:
 
 
 def test_a_terabyte_is_refused() -> None:
-    sample = sample_of("filled")
+    sample = sample_of("tensor-network")
     index = index_of(sample)
     index["tensors"][0]["shape"] = [2**19, 2**19]
     with pytest.raises(BadRecord, match="bytes to make as a whole"):
