@@ -19,6 +19,8 @@ from tasks.codecs.index import Stored
 Done = Callable[[int], None]
 """Told the raw bytes of each chunk as it is restored, for a progress bar."""
 
+_MEMBER_MAX = 60_000  # bytes: a zip file has 16 bits for the length of a name
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
@@ -79,6 +81,10 @@ def write_npz(
         headers = [(str(member), bytes.fromhex(header)) for member, header in tree["arrays"]]
         if len(headers) != len(tensors):
             raise ValueError(f"{len(headers)} headers for {len(tensors)} arrays")
+        for member, _ in headers:
+            steps = member.replace("\\", "/").split("/")
+            if len(member.encode()) > _MEMBER_MAX or "\x00" in member or steps[0] == "" or ".." in steps:
+                raise ValueError(f"a member called {member[:80]!r}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRecord(str(archive.path), "the leaves of an npz file", str(error)) from error
     file.truncate(0)

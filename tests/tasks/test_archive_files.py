@@ -15,13 +15,16 @@ import pytest
 from safetensors.numpy import save_file
 
 from data.errors import BadRecord, SourceUnavailable
+from data.readers.checkpoint.file import read_checkpoint
 from data.whole_file import claimed_file
 from tasks.codecs import lossy, qfz
 from tasks.codecs.archive import open_archive
 from tasks.codecs.compress import compress_checkpoint
 from tasks.codecs.container import read_index
+from tasks.codecs.index import Source, SourceFile
 from tasks.codecs.keeping import Packing
 from tasks.codecs.restore import Restoring, restore_checkpoint
+from tasks.codecs.writer import write_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +68,22 @@ def test_the_arrays_of_an_npz_file_come_back(tmp_path: Path, save: Any) -> None:
             found = loaded[name]
             assert (found.dtype, found.shape, found.tobytes()) == (array.dtype, array.shape, array.tobytes())
             assert found.flags.f_contiguous == array.flags.f_contiguous
+
+
+@pytest.mark.parametrize("member", ["../a.npy", "/a.npy", "b\\..\\a.npy", "", "a\0b", "a" * 70_000])
+def test_a_member_that_would_leave_its_folder_is_refused(tmp_path: Path, member: str) -> None:
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    contents = read_checkpoint(tmp_path / "a.npz")
+    tree = json.loads(contents.leaves)
+    tree["arrays"][0][0] = member
+    leaves = json.dumps(tree).encode()
+    size = (tmp_path / "a.npz").stat().st_size
+    source = Source("npz", "0" * 64, size, (SourceFile("", "0" * 64, size, len(leaves), 1),))
+    with (tmp_path / "a.qfz").open("wb") as file:
+        write_archive(file, source, leaves, contents.tensors)
+    with pytest.raises(BadRecord, match="expected the leaves of an npz file, found a member called"):
+        restore_checkpoint(tmp_path / "a.qfz", tmp_path / "r.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "a.qfz"]
 
 
 def shards(folder: Path) -> Path:
@@ -328,8 +347,10 @@ PEAK = """
 import sys
 from pathlib import Path
 from tasks.codecs.compress import compress_checkpoint
+from tasks.codecs.index import Source, SourceFile
 from tasks.codecs.keeping import Packing
 from tasks.codecs.restore import Restoring, restore_checkpoint
+from tasks.codecs.writer import write_archive
 
 def peak_kib():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
