@@ -22,6 +22,10 @@ from tasks.codecs.quantise_chunk import values_of
 TRUNCATED = (0.1, 0.3)
 """Shares of the squared error that are left to truncation; above a third networks only grow (tests/benchmarks)."""
 
+FEW = 20_000
+TOO_MANY = 1 << 22
+"""Numbers in a network that is given up: rounding that many takes minutes, and tensors that need them gain nothing."""
+
 _TRIES = 12
 _NEAR = 0.9999
 _FINEST = 1e-4
@@ -54,7 +58,7 @@ def fit(
     *,
     dtype: str = "F64",
     truncated: tuple[float, ...] = TRUNCATED,
-    worth_bytes: float = math.inf,
+    worth_bytes: tuple[float, float] = (math.inf, math.inf),
 ) -> Fitted:
     """Return the smallest network of a form that was found within the error.
 
@@ -65,19 +69,20 @@ def fit(
         rng: for CP.
         dtype: element type that the tensor is decoded to: F16, BF16, F32 or F64.
         truncated: shares of the squared error that are tried for truncation, ascending, each above 0 and below 1.
-        worth_bytes: a network that is estimated at more is given up before it is rounded.
+        worth_bytes: a network of up to 20,000 numbers, and a larger one, that is estimated at more is given up before
+            it is rounded.
 
     Raises:
         ValueError: the form is of another shape, the tensor is not finite, or the error cannot be reached.
-        RankTooHigh: there would be more parameters than a reader accepts, or more bytes than it is worth.
+        RankTooHigh: there would be more parameters than are tried or accepted, or more bytes than it is worth.
     """
     squares = float(np.vdot(tensor, tensor))
     finest = decompose(tensor, form, relative_error * math.sqrt(truncated[0]), rng)
-    if parameters(finest) > parameters_max(tensor.size):
+    if parameters(finest) > min(TOO_MANY, parameters_max(tensor.size)):
         raise RankTooHigh(f"{form.kind}: expected fewer parameters than {parameters(finest)}")
-    estimate = 0.0 if worth_bytes == math.inf else estimated_bytes(finest, relative_error)
-    if estimate > worth_bytes:
-        raise RankTooHigh(f"{form.kind}: expected at most {worth_bytes:.0f} bytes, estimated {estimate:.0f}")
+    worth = worth_bytes[parameters(finest) > FEW]
+    if worth < math.inf and (estimate := estimated_bytes(finest, relative_error)) > worth:
+        raise RankTooHigh(f"{form.kind}: expected at most {worth:.0f} bytes, estimated {estimate:.0f}")
     lost = _squared_difference(reconstruct(finest), tensor) / squares
     found: tuple[bytes, float, Network] | None = None
     for share in truncated:

@@ -32,8 +32,11 @@ ELEMENTS_MAX = 2**27
 
 PLAIN = "quantised"
 _ELEMENTS: tuple[Element, ...] = ("F16", "BF16", "F32", "F64")
-_HOPELESS = 1.4
-"""Estimate over the bytes of plain quantisation from which a form is given up; none was further above the truth."""
+_HOPELESS = 1.15
+"""Estimate over the bytes of plain quantisation from which a network is given up: estimates of many numbers are low."""
+
+_HOPELESS_IF_SMALL = 1.4
+"""The same up to 20,000 numbers, whose estimates may be too high by so much."""
 
 _RECIPE_BYTES = 80
 """What the recipe takes in the index, beside the content."""
@@ -104,19 +107,20 @@ class _Networks:
         if not 0.0 < energy < math.inf:
             return plain
         runners = {PLAIN: _packed_bytes(plain, tensor)}
-        networks = self._networks(values, tensor.dtype, _HOPELESS * runners[PLAIN])
+        networks = self._networks(values, tensor.dtype, runners[PLAIN])
         runners.update({name: len(octets) + _RECIPE_BYTES for name, octets in networks.items()})
         race = Race(tensor.name, tuple(runners.items()))
         self.told(race)
         return plain if race.winner == PLAIN else self._whole(values, tensor.dtype, networks[race.winner])
 
-    def _networks(self, values: npt.NDArray[np.float64], dtype: str, worth_bytes: float) -> dict[str, bytes]:
+    def _networks(self, values: npt.NDArray[np.float64], dtype: str, plain_bytes: int) -> dict[str, bytes]:
         """Return the bytes of every network that keeps within the error, by name."""
         rng = np.random.default_rng(self.seed)  # anew for each tensor: the same tensor gives the same bytes anywhere
         found = {}
+        worth = (_HOPELESS_IF_SMALL * plain_bytes, _HOPELESS * plain_bytes)
         for name, form in fixed_forms(values.shape).items():
             try:
-                found[name] = fit(values, form, self.relative_error, rng, dtype=dtype, worth_bytes=worth_bytes).octets
+                found[name] = fit(values, form, self.relative_error, rng, dtype=dtype, worth_bytes=worth).octets
             except (RankTooHigh, ValueError):
                 continue  # no network of this form: too many parameters, or the element type cannot hold the error
         if self.search is not None and values.ndim > 1:

@@ -114,7 +114,7 @@ def test_bfloat16_cannot_hold_a_ten_thousandth(field: npt.NDArray[np.float64], r
 
 def test_a_fit_that_is_not_worth_it_is_given_up(rng: np.random.Generator) -> None:
     with pytest.raises(RankTooHigh, match="expected at most 100 bytes"):
-        fit(rng.standard_normal((16, 16)), natural("tt", (16, 16)), 0.01, rng, worth_bytes=100)
+        fit(rng.standard_normal((16, 16)), natural("tt", (16, 16)), 0.01, rng, worth_bytes=(100, 200))
 
 
 @pytest.mark.parametrize("kind", KINDS)
