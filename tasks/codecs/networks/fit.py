@@ -24,7 +24,8 @@ TRUNCATED = (0.1, 0.3)
 
 FEW = 20_000
 TOO_MANY = 1 << 22
-"""Numbers in a network that is given up: rounding that many takes minutes, and tensors that need them gain nothing."""
+"""Numbers in a network that is given up. MiniLM's word embeddings, 12 M numbers as a train of full rank, would be 2 %
+smaller at 0.01 than quantised, which is not worth the two minutes."""
 
 _TRIES = 12
 _NEAR = 0.9999

@@ -6,8 +6,8 @@ tensor train (TT); a quantised tensor train (QTT) is a tensor train over the sma
 2010, doi 10.1137/090757861; Khoromskij 2011, doi 10.1007/s00365-011-9131-1).
 
 It pays for tensors that are sampled from functions or solutions of equations. The weights of trained networks behave
-like white noise: there no form is smaller than the dense tensor at a relative error below a tenth, and an error of a
-tenth is more than scalar quantisation to four bits makes (``tasks.codecs.networks.policy`` races the two).
+like white noise: there no form has fewer numbers than the dense tensor at a relative error below a tenth, and an error
+of a tenth is what scalar quantisation to 3.6 bits makes (``tasks.codecs.networks.policy`` races the two).
 """
 
 import itertools

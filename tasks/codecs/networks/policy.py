@@ -2,8 +2,9 @@
 
 Each tensor is raced: as it is quantised to the same relative error, as a Tucker network with quantised cores (HOSVD),
 as tensor trains and quantised tensor trains in fixed orders, and as whatever a search proposes. The smallest is kept,
-and who won is told. Sampled functions and fields become networks. The weights of trained networks do not: on MiniLM no
-form gains anything below a relative error of a tenth, so for models ``rms:`` alone gives the same archive sooner.
+and who won is told. Sampled functions and fields become networks. The weights of trained networks do not: below a
+relative error of a tenth no form has fewer numbers than MiniLM's matrices, but for its position embeddings (a third of
+the bytes at 0.1). For models ``rms:`` alone is all but as small, and far sooner.
 """
 
 import math
@@ -148,5 +149,8 @@ def _packed_bytes(treatment: Treatment, tensor: Tensor) -> int:
     """Return the bytes that a treatment makes of a tensor."""
     if isinstance(treatment.form, Whole):
         return len(treatment.form.content)
-    around = Around(tensor.dtype)
-    return sum(len(treatment.form.pack(raw, around).octets) for raw in tensor.pieces(CHUNK_BYTES))
+    words = CHUNK_BYTES // ELEMENT_TYPES[tensor.dtype].word_bytes
+    chunks = enumerate(tensor.pieces(CHUNK_BYTES))
+    return sum(
+        len(treatment.form.pack(raw, Around(tensor.dtype, None, number * words)).octets) for number, raw in chunks
+    )
