@@ -110,7 +110,7 @@ def told(*arguments: object, code: int = 0) -> str:
     done = CliRunner().invoke(archive_app, [str(each) for each in arguments])
     assert done.exit_code == code, done.output
     assert "Traceback" not in done.output
-    return " ".join(done.output.split())
+    return " ".join(done.output.replace("│", " ").split())
 
 
 def test_the_terminal_says_sizes_ratio_and_seconds(tmp_path: Path) -> None:
