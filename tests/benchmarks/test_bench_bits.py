@@ -30,6 +30,7 @@ def test_a_difference_counts_only_where_the_signs_agree():
     assert "added nothing" in quantum("loop", [0.0] * 3 + [1.0] * 5, ones)
 
 
+@pytest.mark.slow
 def test_calibration_and_held_out_sentences_are_different_ones():
     calibration, held_out = minilm.texts()
     assert len(set(calibration)) == len(set(held_out)) == 256

@@ -256,6 +256,7 @@ def test_a_killed_write_that_is_not_to_be_believed_begins_anew(tmp_path: Path, w
     assert names(tmp_path) == ["m.qfz", "m.safetensors", "once.qfz"]
 
 
+@pytest.mark.slow
 def test_ten_kills_leave_the_old_archive_or_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "a.qfz"
     qfz.save_file({"old": np.ones(3)}, path)
