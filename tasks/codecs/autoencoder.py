@@ -6,7 +6,6 @@ must keep the same bound on the error, both are packed, and the smaller one is u
 classical chain: their blocks are white, so no rotation gathers anything. Only tensors that repeat a few shapes gain.
 """
 
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from data.schemas.tensor import ELEMENT_TYPES, Tensor, tensor_bytes
+from data.schemas.tensor import ELEMENT_TYPES, Tensor
+from tasks.codecs.alone import archive_bytes
 from tasks.codecs.autoencoder_recipe import EntangledBlocks, Floats, Integers, written_runs
 from tasks.codecs.channel_dropout import Dropout, qubit_error
-from tasks.codecs.index import CHUNK_BYTES, Source
+from tasks.codecs.index import CHUNK_BYTES
 from tasks.codecs.quantise_chunk import values_of
 from tasks.codecs.quantise_integers import REACH
 from tasks.codecs.treatment import BaseTensor, Loss, Policy, Treatment, Whole
-from tasks.codecs.writer import write_archive
 
 ELEMENTS_MAX = 1 << 22
 """Largest tensor that is tried: its states take 64 MB."""
@@ -130,13 +129,13 @@ class AutoencoderTrial:
         treatment = self.classical(tensor, base)
         if treatment.delta:
             return Trial(0, 0, None, "it is stored as a difference to the base", treatment)
-        classical_bytes = _archive_bytes(tensor, treatment)
+        classical_bytes = archive_bytes(tensor, treatment)
         rng = np.random.default_rng(self.seed)
         made = in_circuit(tensor, self, rng)
         if isinstance(made, str):
             return Trial(classical_bytes, 0, None, made, treatment)
         ours = Treatment(made.whole, bound=("relative_rms", self.bound))
-        circuit_bytes = _archive_bytes(tensor, ours)
+        circuit_bytes = archive_bytes(tensor, ours)
         smaller = ours if circuit_bytes < (1.0 - self.margin) * classical_bytes else treatment
         return Trial(classical_bytes, circuit_bytes, made, "", smaller)
 
@@ -258,11 +257,3 @@ def _loss(values: npt.NDArray[np.floating], back: npt.NDArray[np.floating]) -> L
         differences = wide - back
         greatest, squares = float(np.abs(differences).max()), float((differences**2).sum())
     return Loss(greatest, squares, float((wide**2).sum()), len(values), 0)
-
-
-def _archive_bytes(tensor: Tensor, treatment: Treatment) -> int:
-    """Return the length of an archive that holds this tensor and nothing else."""
-    file = io.BytesIO()
-    source = Source("arrays", "0" * 64, tensor_bytes(tensor.dtype, tensor.shape))
-    write_archive(file, source, b"", [tensor], policy=lambda _tensor, _base: treatment)
-    return len(file.getvalue())

@@ -5,22 +5,21 @@ smaller one is used. Trained weights are white, so the classical chain wins ther
 components, Hotelling 1933, doi 10.1037/h0071325) wins on activations, frequencies on smooth tensors.
 """
 
-import io
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from data.schemas.tensor import ELEMENT_TYPES, Tensor, tensor_bytes
+from data.schemas.tensor import ELEMENT_TYPES, Tensor
+from tasks.codecs.alone import archive_bytes
 from tasks.codecs.autoencoder_recipe import written_runs
 from tasks.codecs.channel_dropout import Dropout, matrix_error, pruned
-from tasks.codecs.index import CHUNK_BYTES, Source
+from tasks.codecs.index import CHUNK_BYTES
 from tasks.codecs.quantise_chunk import values_of
 from tasks.codecs.quantise_integers import REACH
 from tasks.codecs.transformed_blocks import LENGTH_MAX, Floats, Transform, TransformedBlocks, frequencies
 from tasks.codecs.treatment import BaseTensor, Loss, Policy, Treatment, Whole
-from tasks.codecs.writer import write_archive
 
 ELEMENTS_MAX = 1 << 22
 """Largest tensor that is tried, as for the other trials."""
@@ -112,14 +111,6 @@ class TransformTrial:
             if written is not None:
                 found.append(written)
         return min(found, key=lambda whole: whole.content.nbytes, default=None)
-
-
-def archive_bytes(tensor: Tensor, treatment: Treatment) -> int:
-    """Return the length of an archive that holds this tensor and nothing else."""
-    file = io.BytesIO()
-    source = Source("arrays", "0" * 64, tensor_bytes(tensor.dtype, tensor.shape))
-    write_archive(file, source, b"", [tensor], policy=lambda _tensor, _base: treatment)
-    return len(file.getvalue())
 
 
 def _left(transform: Transform, blocks: Floats, squares: float, rng: np.random.Generator) -> tuple[bytes, Floats]:

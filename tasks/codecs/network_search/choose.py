@@ -21,6 +21,7 @@ from tasks.codecs.network_search.ledger import Ledger, Order
 from tasks.codecs.network_search.searches import Alternating, Exhaustive, Search
 from tasks.codecs.network_search.spectra import Compressed, Spectra, compressed
 from tasks.codecs.networks.form import NetworkForm
+from tasks.codecs.networks.named_forms import prime_factors
 
 Family = Literal["train", "split train", "tucker"]
 
@@ -188,19 +189,6 @@ class NetworkSearch:
             for train in map(trains.price, orders)
             if math.isfinite(train.bits)
         ]
-
-
-def prime_factors(length: int) -> tuple[int, ...]:
-    """Return the prime factors of a length, the greatest first; ``(1,)`` for 1."""
-    factors, divisor = [], 2
-    while divisor * divisor <= length:
-        while length % divisor == 0:
-            factors.append(divisor)
-            length //= divisor
-        divisor += 1
-    if length > 1 or not factors:
-        factors.append(length)
-    return tuple(sorted(factors, reverse=True))
 
 
 def interleaved(splits: Splits) -> Order:

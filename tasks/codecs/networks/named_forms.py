@@ -24,7 +24,7 @@ def interleaved(shape: tuple[int, ...], *, from_fine: bool = False) -> NetworkFo
     Returns:
         The form; None where a mode has a prime factor above :data:`LONGEST_PRIME`, or none has two factors.
     """
-    splits = tuple(_primes(length) for length in shape)
+    splits = tuple(prime_factors(length) for length in shape)
     if max(map(max, splits)) > LONGEST_PRIME or max(map(len, splits)) < 2:
         return None
     depth = max(map(len, splits))
@@ -44,7 +44,7 @@ def sequential(shape: tuple[int, ...]) -> NetworkForm | None:
 
     For many modes of which each hangs together with its neighbours only: there a level of all modes is a wide core.
     """
-    splits = tuple(_primes(length) for length in shape)
+    splits = tuple(prime_factors(length) for length in shape)
     if max(map(max, splits)) > LONGEST_PRIME or max(map(len, splits)) < 2:
         return None
     count = sum(map(len, splits))
@@ -64,8 +64,8 @@ def fixed_forms(shape: tuple[int, ...]) -> dict[str, NetworkForm]:
     return forms
 
 
-def _primes(length: int) -> tuple[int, ...]:
-    """Return the prime factors, the largest first."""
+def prime_factors(length: int) -> tuple[int, ...]:
+    """Return the prime factors of a length, the greatest first; ``(1,)`` for 1."""
     factors, divisor = [], 2
     while divisor * divisor <= length:
         while length % divisor == 0:

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.schemas.tensor import Tensor
+from tasks.codecs.alone import archive_bytes
 from tasks.codecs.archive import open_archive
 from tasks.codecs.arrays import tensor_of
 from tasks.codecs.index import Source
 from tasks.codecs.lossy import policy
 from tasks.codecs.transformed_blocks import TransformedBlocks, frequencies, linear_decoder, spectrum
-from tasks.codecs.transformed_trial import TransformTrial, archive_bytes
+from tasks.codecs.transformed_trial import TransformTrial
 from tasks.codecs.treatment import Treatment, Whole
 from tasks.codecs.writer import write_archive
 

@@ -8,10 +8,11 @@ import pytest
 
 from data.generators import fields
 from tasks.codecs.network_search import partition
-from tasks.codecs.network_search.choose import NetworkSearch, interleaved, prime_factors, proposed
+from tasks.codecs.network_search.choose import NetworkSearch, interleaved, proposed
 from tasks.codecs.network_search.forms import plain
 from tasks.codecs.network_search.spectra import Spectra, compressed
 from tasks.codecs.networks.form import NetworkForm, reconstruct
+from tasks.codecs.networks.named_forms import prime_factors
 from tasks.codecs.networks.quantised import from_bytes
 
 
