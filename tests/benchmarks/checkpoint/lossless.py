@@ -3,12 +3,10 @@
 Run ``python -m tests.benchmarks.checkpoint.lossless``. The weights are MiniLM's, in three element types, as the bytes
 of their tensors one after the other. Ours is the whole archive of the tensors, index and hashes included; a peer packs
 all the bytes at once, and checks nothing. The floor is the entropy of order 0 of every tensor: of a float's upper 16
-bits jointly, and of the bytes below. Speeds are of process time, medians of rounds in which the methods take turns; the
-share of SHA-256, which an archive has of all its bytes, is shown apart, since it depends on the processor.
+bits jointly, and of the bytes below. Speeds are of process time, medians of rounds in which the methods take turns.
 """
 
 import argparse
-import hashlib
 import io
 import json
 import statistics
@@ -153,8 +151,6 @@ def speeds(dtype: str, peers: tuple[Peer, ...], rounds: int) -> dict[str, dict[s
     for effort, path in paths.items():
         runs[f"qfz {effort}", "pack"] = lambda effort=effort: pack(tensors, effort)
         runs[f"qfz {effort}", "unpack"] = lambda path=path: unpack(path)
-    archive = paths["fast"].read_bytes()
-    runs["of which SHA-256", "pack"] = lambda: hashlib.sha256(archive).digest()
     for peer in peers:
         runs[peer.name, "pack"] = lambda peer=peer: peer.pack(whole, dtype)
         runs[peer.name, "unpack"] = lambda peer=peer: peer.unpack(packed[peer.name], dtype)
