@@ -7,6 +7,7 @@ bfloat16, compresses and restores it in processes of their own, and reads their 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[3]
 OUT = ROOT / "runs" / "bench-checkpoint"
 TENSOR_BYTES = 32 * 1024 * 1024
 LIMIT_MB = 300.0
+FILES = 3.2
+"""Space that is needed, over that of the checkpoint: it, its archive, what is restored, and some to spare."""
 
 STEP = """
 import json, sys, time
@@ -48,11 +51,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=None, help="where the files go for a while")
+    parser.add_argument("--folder", type=Path, default=OUT, help="on a disk; where the files go for a while")
     options = parser.parse_args(argv)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    size = int(options.gigabytes * 1e9)
+    room = int(shutil.disk_usage(options.folder).free / FILES)
+    if room < size:
+        print(f"{options.folder}: {FILES * size / 1e9:.1f} GB are needed, less is free: {room / 1e9:.2f} GB instead")
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        written = write_model(folder / "m.safetensors", int(options.gigabytes * 1e9))
+        written = write_model(folder / "m.safetensors", min(size, room))
         rows = [
             measured("compress", folder / "m.safetensors", folder / "m.qfz", options.workers),
             measured("restore", folder / "m.qfz", folder / "r.safetensors", options.workers),
@@ -77,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def write_model(path: Path, size_bytes: int) -> int:
     """Write a safetensors file tensor by tensor, so that this process stays small too; return its size."""
-    tensors = max(1, size_bytes // TENSOR_BYTES)
+    tensors = max(1, -(-size_bytes // TENSOR_BYTES))
     header: dict[str, object] = {}
     for number in range(tensors):
         width, dtype = ((4, "F32"), (2, "BF16"))[number % 2]
