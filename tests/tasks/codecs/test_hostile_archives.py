@@ -8,7 +8,8 @@ import pytest
 import zstandard
 
 from data.errors import BadRecord
-from tests.fuzz_archives import Sample, case, closed, judged, read_all, run, samples
+from tests.fuzz_archives import case, judged, run
+from tests.fuzz_samples import Sample, closed, read_all, samples
 
 
 def sample_of(name: str) -> Sample:
