@@ -31,7 +31,8 @@ class Power:
 
     def log_value(self, z: Floats, u: Floats) -> Floats:
         """Return a straight line."""
-        return z[0] + z[1] * self.span.place(u)
+        result: Floats = z[0] + z[1] * self.span.place(u)
+        return result
 
     def log_gradient(self, z: Floats, u: Floats) -> Floats:  # noqa: ARG002 - a line has the same slope everywhere
         """Return its derivatives."""
@@ -85,7 +86,8 @@ class PowerFloor:
 
     def log_value(self, z: Floats, u: Floats) -> Floats:
         """Return log(e^z0 + e^(z1 + z2 t))."""
-        return np.logaddexp(z[0], z[1] + z[2] * self.span.place(u))
+        result: Floats = np.logaddexp(z[0], z[1] + z[2] * self.span.place(u))
+        return result
 
     def log_gradient(self, z: Floats, u: Floats) -> Floats:
         """Return its derivatives."""
@@ -152,7 +154,8 @@ class Broken:
     def log_value(self, z: Floats, u: Floats) -> Floats:
         """Return a line that bends: z0 + z1 t + (z2 - z1) f log(1 + e^((t - z3) / f)), f = e^z4."""
         t, soft = self.span.place(u), np.exp(z[4])
-        return z[0] + z[1] * t + (z[2] - z[1]) * soft * np.logaddexp(0.0, (t - z[3]) / soft)
+        result: Floats = z[0] + z[1] * t + (z[2] - z[1]) * soft * np.logaddexp(0.0, (t - z[3]) / soft)
+        return result
 
     def log_gradient(self, z: Floats, u: Floats) -> Floats:
         """Return its derivatives."""
@@ -191,7 +194,8 @@ class Broken:
     def elasticity(self, theta: Floats, scale: Floats) -> Floats:
         """Return an exponent between before and after."""
         _, before, after, place, soft = columns(theta)
-        return before + (after - before) * expit((np.log(scale) - np.log(place)) / soft)
+        result: Floats = before + (after - before) * expit((np.log(scale) - np.log(place)) / soft)
+        return result
 
     def inverse(self, theta: Floats, performance: float) -> float:
         """Return the scale, found by Brent's method; there is one where both exponents have the same sign."""

@@ -27,7 +27,8 @@ class Saturating:
 
     def log_value(self, z: Floats, u: Floats) -> Floats:
         """Return z0 - log(1 + e^(h (k - t)))."""
-        return z[0] - np.logaddexp(0.0, np.exp(z[1]) * (z[2] - self.span.place(u)))
+        result: Floats = z[0] - np.logaddexp(0.0, np.exp(z[1]) * (z[2] - self.span.place(u)))
+        return result
 
     def log_gradient(self, z: Floats, u: Floats) -> Floats:
         """Return its derivatives."""
@@ -49,12 +50,14 @@ class Saturating:
     def value(self, theta: Floats, scale: Floats) -> Floats:
         """Return top / (1 + (half / n)^h)."""
         top, half, steepness = columns(theta)
-        return top * expit(steepness * (np.log(scale) - np.log(half)))
+        result: Floats = top * expit(steepness * (np.log(scale) - np.log(half)))
+        return result
 
     def elasticity(self, theta: Floats, scale: Floats) -> Floats:
         """Return h times the share that is missing."""
         _, half, steepness = columns(theta)
-        return steepness * expit(steepness * (np.log(half) - np.log(scale)))
+        result: Floats = steepness * expit(steepness * (np.log(half) - np.log(scale)))
+        return result
 
     def inverse(self, theta: Floats, performance: float) -> float:
         """Return half (P / (top - P))^(1 / h)."""
@@ -95,7 +98,8 @@ class Logarithmic:
     def log_value(self, z: Floats, u: Floats) -> Floats:
         """Return the logarithm of a straight line between e^z0 and e^z1."""
         t = self.span.place(u)
-        return z[0] + np.log1p(t * np.expm1(z[1] - z[0]))
+        result: Floats = z[0] + np.log1p(t * np.expm1(z[1] - z[0]))
+        return result
 
     def log_gradient(self, z: Floats, u: Floats) -> Floats:
         """Return its derivatives."""
@@ -110,7 +114,8 @@ class Logarithmic:
 
     def coordinates(self, theta: Floats) -> Floats:
         """Return the logs of the values at both ends of the span."""
-        return np.log(theta[0] + theta[1] * np.array([self.span.low, self.span.high]))
+        result: Floats = np.log(theta[0] + theta[1] * np.array([self.span.low, self.span.high]))
+        return result
 
     def value(self, theta: Floats, scale: Floats) -> Floats:
         """Return a + b log n; below 0 where it is asked for too far from the data."""

@@ -40,7 +40,8 @@ class Amdahl:
         """Return log performance; m counts in smallest scales."""
         log_m = u - self.span.low
         slowed = np.logaddexp(-np.logaddexp(0.0, z[1]), -np.logaddexp(0.0, -z[1]) + log_m)
-        return z[0] + _sign(self.better) * (log_m - slowed)
+        result: Floats = z[0] + _sign(self.better) * (log_m - slowed)
+        return result
 
     def log_gradient(self, z: Floats, u: Floats) -> Floats:
         """Return its derivatives."""
@@ -105,7 +106,8 @@ class Usl:
 
     def log_value(self, z: Floats, u: Floats) -> Floats:
         """Return log performance."""
-        return z[0] + _sign(self.better) * (u - np.log(_slowed(np.exp(u), np.exp(z[1]), np.exp(z[2]))))
+        result: Floats = z[0] + _sign(self.better) * (u - np.log(_slowed(np.exp(u), np.exp(z[1]), np.exp(z[2]))))
+        return result
 
     def log_gradient(self, z: Floats, u: Floats) -> Floats:
         """Return its derivatives."""
