@@ -7,6 +7,9 @@ from pydantic import with_config
 
 from data.schemas.units import RECORD, Count, Id, Sha256
 
+CheckpointFormat = Literal["safetensors", "shards", "torch", "npz", "npy"]
+"""How the files of a checkpoint are written; shards are safetensors files with an index."""
+
 
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,22 @@ class Archive:
 @with_config(RECORD)
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint file; ``path`` is relative to the snapshot's file."""
+    """A checkpoint; ``path`` is relative to the snapshot's file.
+
+    Args:
+        id: of the checkpoint.
+        job: whose state it is; None where it belongs to nobody.
+        path: of its file; of shards their index (``*.safetensors.index.json``), or the folder with the one index in it.
+        format: how its files are written.
+        step: of the training.
+        sha256: of the file; of shards the SHA-256 of the digests of index and shards, in the order of their names.
+        archive: where there is one already.
+    """
 
     id: Id
     job: Id | None
     path: str
-    format: Literal["safetensors", "torch"]
+    format: CheckpointFormat
     step: Count = 0
     sha256: Sha256 | None = None
     archive: Archive | None = None

@@ -1,6 +1,11 @@
 """The flow of checkpoints writes what was asked for, tells what came of it, and asks again only where that may help."""
 
 import hashlib
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +18,22 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from data.errors import BadRecord, SourceUnavailable
+from data.readers.plan import write_plan
+from data.readers.snapshot import write_snapshot
 from data.readers.sources import Sample
-from data.schemas.checkpoint import Checkpoint
+from data.schemas.checkpoint import Checkpoint, CheckpointFormat
 from data.schemas.cluster import Snapshot
+from data.schemas.plan import Compress
 from flows.archive_commands import archive_app
-from flows.archives import archive_checkpoints
+from flows.archives import Archives, archive_checkpoints
 from flows.checkpoint import PATIENCE, CheckpointParams, handle_checkpoint
 from flows.params import OptimizeParams
 from tasks.codecs.archive import open_archive
+from tasks.codecs.compress import compress_checkpoint
 from tasks.codecs.restore import restore_checkpoint
+from tasks.plan import assemble
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def asked(**fields: Any) -> str:
@@ -79,11 +91,7 @@ def test_the_checkpoints_of_a_job_become_a_chain_of_differences(tmp_path: Path) 
     ]
     alone = Checkpoint("alone", None, "3.safetensors", "safetensors", 3)
     wrong = Checkpoint("wrong", "job", "4.safetensors", "safetensors", 4, "0" * 64)
-    small = Sample()().snapshot
-    snapshot = Snapshot(
-        **{name: getattr(small, name) for name in Snapshot.__dataclass_fields__}
-        | {"checkpoints": (*checkpoints, alone, wrong)}
-    )
+    snapshot = snapshot_of(*checkpoints, alone, wrong)
     (tmp_path / "cluster.json").touch()
     params = OptimizeParams.model_validate({"source": {"kind": "snapshot", "path": tmp_path / "cluster.json"}})
     run = tmp_path / "run"
@@ -104,6 +112,148 @@ def test_the_checkpoints_of_a_job_become_a_chain_of_differences(tmp_path: Path) 
     assert "as a difference to c4 (c4.qfz, needed to restore it)" in actions["c5"].reason
     assert "archives below it, and at most 8 are wanted: kept alone" in actions["c9"].reason
     assert "difference" not in actions["alone"].reason
+
+
+def snapshot_of(*checkpoints: Checkpoint) -> Snapshot:
+    return replace(Sample()().snapshot, checkpoints=checkpoints)
+
+
+def archived(folder: Path, run: str, *checkpoints: Checkpoint) -> Archives:
+    """Archive in a run of ``folder`` / runs, and leave plan and snapshot there as a whole flow would."""
+    (folder / "cluster.json").touch()
+    params = OptimizeParams.model_validate({"source": {"kind": "snapshot", "path": folder / "cluster.json"}})
+    (folder / "runs" / run).mkdir(parents=True)
+    snapshot = snapshot_of(*checkpoints)
+    archives = archive_checkpoints(snapshot, params, folder / "runs" / run)
+    plan = assemble(
+        snapshot, (archives.part,), assumed_power=(), set_aside=(), notes=(), code_version="0", options="{}", seed=0
+    )
+    write_plan(plan, folder / "runs" / run / "plan.json")
+    write_snapshot(snapshot, folder / "runs" / run / "snapshot.json")
+    return archives
+
+
+def step_of(folder: Path, step: int, identity: str | None = None) -> Checkpoint:
+    path = weights(folder / f"{step}.safetensors", step)
+    return Checkpoint(identity or f"c{step}", "job", path.name, "safetensors", step)
+
+
+def reasons(archives: Archives) -> list[str]:
+    return [action.reason for action in archives.part.actions if isinstance(action, Compress)]
+
+
+def test_a_chain_goes_on_in_the_next_run_and_outlives_the_first(tmp_path: Path) -> None:
+    archived(tmp_path, "1", step_of(tmp_path, 0), step_of(tmp_path, 1))
+    second = archived(tmp_path, "2", step_of(tmp_path, 2))
+    assert "as a difference to c1 (c1.qfz, an earlier run made it, needed to restore it)" in reasons(second)[0]
+    shutil.rmtree(tmp_path / "runs" / "1")
+    path = tmp_path / "runs" / "2" / "checkpoints" / "c2.qfz"
+    with open_archive(path) as archive:
+        assert archive.depth == 2
+    restore_checkpoint(path, tmp_path / "r")
+    assert (tmp_path / "r").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
+    depths = [reasons(archived(tmp_path, str(run), step_of(tmp_path, run)))[0] for run in range(3, 10)]
+    assert ["kept alone" in reason for reason in depths] == [False] * 6 + [True]
+    assert [each.name for each in (tmp_path / "runs" / "9" / "checkpoints").iterdir()] == ["c9.qfz"]
+
+
+def test_a_checkpoint_that_keeps_its_name_is_a_difference_to_its_former_self(tmp_path: Path) -> None:
+    for run in range(3):
+        archives = archived(tmp_path, str(run), step_of(tmp_path, run, "latest"))
+    assert "as a difference to latest (latest-step1.qfz, an earlier run made it" in reasons(archives)[0]
+    folder = tmp_path / "runs" / "2" / "checkpoints"
+    assert sorted(each.name for each in folder.iterdir()) == ["latest-step0.qfz", "latest-step1.qfz", "latest.qfz"]
+    restore_checkpoint(folder / "latest.qfz", tmp_path / "r")
+    assert (tmp_path / "r").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
+
+
+def test_an_archive_that_is_damaged_is_no_base(tmp_path: Path) -> None:
+    archived(tmp_path, "1", step_of(tmp_path, 0))
+    archived(tmp_path, "2", step_of(tmp_path, 1))
+    path = tmp_path / "runs" / "2" / "checkpoints" / "c1.qfz"
+    octets = bytearray(path.read_bytes())
+    octets[1000] ^= 1
+    path.write_bytes(octets)
+    third = archived(tmp_path, "3", step_of(tmp_path, 2))
+    assert "as a difference to c0" in reasons(third)[0]
+    assert "the archive of c1 from run 2 is no base" in third.part.notes[0]
+    shutil.rmtree(tmp_path / "runs" / "3")
+    (tmp_path / "runs" / "1" / "checkpoints" / "c0.qfz").unlink()
+    alone = archived(tmp_path, "3", step_of(tmp_path, 2))
+    assert "difference" not in reasons(alone)[0]
+    assert len(alone.part.notes) == 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tasks.codecs.compress import compress_checkpoint
+tensors = []
+def progress(phase, done, total):
+    tensors.append(phase)
+    if tensors.count("compress") == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+compress_checkpoint(Path(sys.argv[1]), Path(sys.argv[2]), progress=progress)
+"""
+
+
+def test_the_run_after_a_killed_one_goes_on_with_its_archive(tmp_path: Path) -> None:
+    source = tmp_path / "m.safetensors"
+    generator = torch.Generator().manual_seed(0)
+    save_file({str(number): torch.randn(64, 64, generator=generator) for number in range(8)}, source)
+    left = tmp_path / "runs" / ".0.partial" / "checkpoints"
+    left.mkdir(parents=True)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(source), str(left / "c.qfz")], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    unfinished = (left / ".c.qfz.partial").stat().st_ino
+    chunks = (left / ".c.qfz.partial").read_bytes()
+    began = (left / ".c.qfz.journal").read_bytes()
+    assert began.count(b"stored") >= 3
+    checkpoint = Checkpoint("c", None, source.name, "safetensors", 8)
+    archived(tmp_path, "1", checkpoint)
+    done = tmp_path / "runs" / "1" / "checkpoints" / "c.qfz"
+    assert done.stat().st_ino == unfinished
+    assert done.read_bytes().startswith(chunks)
+    assert list(left.iterdir()) == []
+    compress_checkpoint(source, tmp_path / "once.qfz")
+    assert done.read_bytes() == (tmp_path / "once.qfz").read_bytes()
+
+
+def test_what_a_killed_run_finished_is_kept_if_it_is_the_same_checkpoint(tmp_path: Path) -> None:
+    left = tmp_path / "runs" / ".0.partial" / "checkpoints"
+    left.mkdir(parents=True)
+    same, other, gone = step_of(tmp_path, 0), step_of(tmp_path, 1), step_of(tmp_path, 2)
+    for checkpoint in (same, other, gone):
+        compress_checkpoint(tmp_path / "0.safetensors", left / f"{checkpoint.id}.qfz")
+    (tmp_path / "2.safetensors").unlink()
+    archives = archived(tmp_path, "1", same, other, gone)
+    assert [str(record) for record in archives.set_aside if "2.safetensors" in str(record)]
+    folder = tmp_path / "runs" / "1" / "checkpoints"
+    assert sorted(each.name for each in folder.iterdir()) == ["c0.qfz", "c1.qfz"]
+    assert (folder / "c0.qfz").samefile(left / "c0.qfz")
+    restore_checkpoint(folder / "c1.qfz", tmp_path / "r")
+    assert (tmp_path / "r").read_bytes() == (tmp_path / "1.safetensors").read_bytes()
+
+
+def test_every_kind_of_checkpoint_is_archived_and_a_wrong_kind_is_set_aside(tmp_path: Path) -> None:
+    arrays = {"w": np.arange(600.0).reshape(20, 30)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.save(tmp_path / "a.npy", arrays["w"])
+    torch.save({"w": torch.ones(4, 5)}, tmp_path / "a.pt")
+    save_file({"w": torch.ones(4, 5)}, tmp_path / "a.safetensors")
+    (tmp_path / "model").mkdir()
+    save_file({"w": torch.ones(4, 5)}, tmp_path / "model" / "m-1.safetensors")
+    (tmp_path / "model" / "m.safetensors.index.json").write_text('{"weight_map": {"w": "m-1.safetensors"}}')
+    kinds: dict[str, CheckpointFormat] = {
+        "a.npz": "npz", "a.npy": "npy", "a.pt": "torch", "a.safetensors": "safetensors", "model": "shards",
+    }  # fmt: skip
+    good = [Checkpoint(f"good-{path}", None, path, kind) for path, kind in kinds.items()]
+    wrong = Checkpoint("wrong", None, "a.npz", "torch")
+    archives = archived(tmp_path, "1", *good, wrong)
+    assert [action.checkpoint for action in archives.part.actions if isinstance(action, Compress)] == [
+        one.id for one in good
+    ]
+    assert [str(one) for one in archives.set_aside] == ["checkpoints: wrong: format: expected torch, found npz"]
 
 
 def told(*arguments: object, code: int = 0) -> str:
