@@ -1,0 +1,219 @@
+"""How would a budget over levels be spent without our search? Exactly, on a grid, greedily, and at random.
+
+Ten dimensions are few for the exact methods: the list of states that nothing dominates ends in milliseconds and is what
+:mod:`tasks.allocate_budget` answers with. The dynamic programme rounds, and says by how much at most it may be wrong.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from qiskit_solvers.errors import SolverFailed, TooLarge
+from qiskit_solvers.ising import Floats, Indices
+from tasks.problems.budget import Allotted, Budget
+from tasks.problems.budget_hull import cheapest
+
+MOST_STATES = 4_000_000
+"""Partial choices that :func:`exact` holds at a time, 100 MB."""
+
+MOST_CHOICES = 1 << 22
+"""That :func:`exhaustive` lists."""
+
+TOLERANCE = 1e-7
+"""Part of the budget that HiGHS is not told of, for it may overstep a constraint."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gridded:
+    """What a dynamic programme on a grid found.
+
+    Args:
+        decision: within the budget.
+        bound: loss that no choice within the budget is below.
+    """
+
+    decision: Allotted
+    bound: float
+
+
+def exact(problem: Budget) -> Allotted:
+    """Return the best of all choices, by the list of partial choices that no other dominates.
+
+    A partial choice is dropped where another spends no more and loses no more (Nemhauser and Ullmann 1969, doi
+    10.1287/mnsc.15.9.494), and where even the relaxation of the other dimensions could not bring it below the greedy
+    choice. Nothing is rounded.
+
+    Raises:
+        TooLarge: more than :data:`MOST_STATES` partial choices are left.
+    """
+    greedy = Allotted(problem.relaxed.level_of.copy())
+    best = greedy if problem.feasible(greedy) else problem.incumbent()
+    best = min(best, problem.incumbent(), key=problem.cost)
+    to_beat = problem.cost(best)
+    loss, spend = np.zeros(1), np.zeros(1)
+    trail: list[tuple[Indices, Indices]] = []
+    counts = problem.counts
+    for row, count in enumerate(counts.tolist()):
+        wider = loss.size * count
+        if wider > MOST_STATES:
+            raise TooLarge(f"exact: expected at most {MOST_STATES} partial choices, got {wider}")
+        spend = (spend[:, None] + problem.spend[row, :count]).ravel()
+        loss = (loss[:, None] + problem.loss[row, :count]).ravel()
+        room, saved, least = _rest(problem, row + 1)
+        left = problem.limit - spend - room[0]
+        hopeful = loss + least - np.interp(left, room - room[0], saved)
+        keep = np.flatnonzero((left >= 0.0) & (hopeful <= to_beat + 1e-9 * max(1.0, abs(to_beat))))
+        order = keep[np.lexsort((loss[keep], spend[keep]))]
+        lowest = np.minimum.accumulate(loss[order])
+        first = np.ones(order.size, bool)
+        first[1:] = loss[order][1:] < lowest[:-1]
+        kept = order[first]
+        trail.append((kept // count, kept % count))
+        loss, spend = loss[kept], spend[kept]
+    if not loss.size:  # only rounding can have dropped the greedy choice itself
+        return best
+    at, level_of = int(loss.argmin()), np.zeros(counts.size, np.int64)
+    for row in range(counts.size - 1, -1, -1):
+        parents, levels = trail[row]
+        level_of[row], at = levels[at], int(parents[at])
+    found = Allotted(level_of)
+    return found if problem.feasible(found) and problem.cost(found) < to_beat else best
+
+
+def dynamic_programme(problem: Budget, cells: int = 6000) -> Gridded:
+    """Return the best choice on a grid of spends, and a bound.
+
+    The dynamic programme of the multiple-choice knapsack problem (Kellerer, Pferschy and Pisinger 2004, chapter 11,
+    doi 10.1007/978-3-540-24777-7). The budget is cut into ``cells``. What levels take is rounded up, so the choice is
+    never over the budget, and is the best of those that stay within it after rounding; where all spends are whole
+    cells that is all of them. Rounded down instead, every choice within the budget stays so, and the same programme
+    gives the bound.
+
+    Args:
+        problem: the choice of levels.
+        cells: of the grid; time and memory grow with it.
+
+    Raises:
+        ValueError: there is no cell.
+    """
+    if cells < 1:
+        raise ValueError(f"cells: expected at least 1, got {cells}")
+    least = cheapest(problem.loss, problem.spend)
+    cheap = problem.spend[np.arange(least.size), least]
+    room = max(0.0, problem.limit - math.fsum(cheap.tolist()))
+    more = (problem.spend - cheap[:, None]) * (cells / room) if room > 0.0 else problem.spend - cheap[:, None]
+    finite = np.isfinite(more)
+    more[~finite] = 2 * cells
+    if room <= 0.0:
+        more[more > 0.0] = 2 * cells
+    slack = 1e-9 / least.size  # of a cell: spends that are whole cells on paper
+    up = np.minimum(np.ceil(more - slack), 2 * cells).astype(np.int64)
+    down = np.minimum(np.floor(more + slack), 2 * cells).astype(np.int64)
+    level_of, _ = _on_grid(problem.loss, np.maximum(up, 0), cells)
+    _, bound = _on_grid(problem.loss, np.maximum(down, 0), cells)
+    found = Allotted(level_of)
+    best = found if problem.feasible(found) else problem.incumbent()
+    return Gridded(min(best, problem.incumbent(), key=problem.cost), bound - 1e-12 * max(1.0, abs(bound)))
+
+
+def greedy(problem: Budget) -> Allotted:
+    """Return the steps along the upper hulls in the order of what they bring for a unit of spend."""
+    found = Allotted(problem.relaxed.level_of.copy())
+    return found if problem.feasible(found) else problem.incumbent()
+
+
+def at_random(problem: Budget, draws: int, rng: np.random.Generator) -> Allotted:
+    """Return the best of ``draws`` choices in which each dimension has any of its levels, and what is in force.
+
+    What is over the budget counts as a draw and is no answer.
+    """
+    level_of = (rng.random((draws, problem.counts.size)) * problem.counts).astype(np.int64)
+    rows = np.arange(problem.counts.size)
+    loss = problem.loss[rows, level_of].sum(axis=1)
+    loss[problem.spend[rows, level_of].sum(axis=1) > problem.limit] = np.inf
+    found = Allotted(level_of[int(loss.argmin())].copy())
+    fits = problem.feasible(found) and problem.cost(found) < problem.cost(problem.incumbent())
+    return found if fits else problem.incumbent()
+
+
+def exhaustive(problem: Budget) -> Allotted:
+    """Return the best of all choices by listing them.
+
+    Raises:
+        TooLarge: there are more than :data:`MOST_CHOICES`.
+    """
+    counts = problem.counts.tolist()
+    if math.prod(counts) > MOST_CHOICES:
+        raise TooLarge(f"exhaustive: expected at most {MOST_CHOICES} choices, got {math.prod(counts)}")
+    loss, spend = np.zeros(1), np.zeros(1)
+    for row, count in enumerate(counts):
+        loss = (loss[:, None] + problem.loss[row, :count]).ravel()
+        spend = (spend[:, None] + problem.spend[row, :count]).ravel()
+    loss[spend > problem.limit] = np.inf
+    return Allotted(np.array(np.unravel_index(int(loss.argmin()), counts), np.int64))
+
+
+def programme(problem: Budget, seconds: float) -> Allotted:
+    """Return the choice that HiGHS finds for the integer programme.
+
+    Args:
+        problem: the choice of levels.
+        seconds: wall clock after which it stops.
+
+    Raises:
+        SolverFailed: nothing was found, or it is over the budget.
+    """
+    dimensions, levels = problem.loss.shape
+    there = np.isfinite(problem.loss).ravel()
+    unit = max(float(np.abs(problem.loss[np.isfinite(problem.loss)]).max()), 1e-300)
+    spend = np.where(there, problem.spend.ravel(), 0.0) / (problem.budget or 1.0)
+    found = milp(
+        np.where(there, problem.loss.ravel(), 0.0) / unit,
+        integrality=np.ones(there.size),
+        bounds=Bounds(0.0, there.astype(float)),
+        constraints=[
+            LinearConstraint(sparse.kron(sparse.eye_array(dimensions), np.ones((1, levels))), 1.0, 1.0),
+            LinearConstraint(spend[None, :], -np.inf, 1.0 - TOLERANCE if problem.budget > 0.0 else 0.0),
+        ],
+        options={"time_limit": seconds, "mip_rel_gap": 0.0},
+    )
+    if found.x is None:
+        raise SolverFailed(f"HiGHS: {found.message}")
+    choice = Allotted(found.x.reshape(dimensions, levels).argmax(axis=1))
+    if not problem.feasible(choice):
+        raise SolverFailed(f"HiGHS: its answer spends {problem.spent(choice):g} of {problem.budget:g}")
+    return min(choice, problem.incumbent(), key=problem.cost)  # which may use the margin
+
+
+def _on_grid(loss: Floats, cells_of: Indices, cells: int) -> tuple[Indices, float]:
+    """Return the levels of the least loss within ``cells`` cells, and that loss."""
+    best, choices = np.zeros(cells + 1), np.zeros((len(loss), cells + 1), np.int16)
+    for row in range(len(loss)):
+        after = np.full(cells + 1, np.inf)
+        for level, taken in enumerate(cells_of[row].tolist()):
+            if taken > cells or not np.isfinite(loss[row, level]):
+                continue
+            reached = np.full(cells + 1, np.inf)
+            reached[taken:] = best[: cells + 1 - taken] + loss[row, level]
+            better = reached < after
+            after[better] = reached[better]
+            choices[row, better] = level
+        best = after
+    level_of, at = np.zeros(len(loss), np.int64), cells
+    for row in range(len(loss) - 1, -1, -1):
+        level_of[row] = choices[row, at]
+        at -= int(cells_of[row, level_of[row]])
+    return level_of, float(best[cells])
+
+
+def _rest(problem: Budget, row: int) -> tuple[Floats, Floats, float]:
+    """Return the relaxation of the dimensions from ``row`` on: spends, loss saved at them, loss of the cheapest."""
+    least = cheapest(problem.loss, problem.spend)[row:]
+    at = np.arange(row, len(problem.loss))
+    steps = sorted((step for one in at for step in problem.relaxed.hulls[one]), key=lambda step: -step.rate)
+    room = np.concatenate([[problem.spend[at, least].sum()], [step.more for step in steps]]).cumsum()
+    saved = np.concatenate([[0.0], [step.saved for step in steps]]).cumsum()
+    return room, saved, float(problem.loss[at, least].sum())
