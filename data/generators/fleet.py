@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from data.geography import distance_km
 from data.schemas.fleet import (
     DemandZone,
     Fleet,
@@ -67,16 +67,6 @@ FIBRE_KM_PER_MS = 100.0
 
 DETOUR, BASE_MS = 1.6, 4.0
 """Fibre does not run straight, and networks take their time at both ends."""
-
-
-def distance_km(
-    latitude: npt.ArrayLike, longitude: npt.ArrayLike, to_latitude: npt.ArrayLike, to_longitude: npt.ArrayLike
-) -> npt.NDArray[np.float64]:
-    """Return distances over the surface of the earth, from each place to each other, ``(places, others)``, in km."""
-    a, b = np.radians(np.asarray(latitude, float))[:, None], np.radians(np.asarray(to_latitude, float))[None, :]
-    turn = np.radians(np.asarray(longitude, float))[:, None] - np.radians(np.asarray(to_longitude, float))[None, :]
-    half = np.sin((a - b) / 2.0) ** 2 + np.cos(a) * np.cos(b) * np.sin(turn / 2.0) ** 2
-    return np.asarray(2.0 * 6_371.0 * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0))))
 
 
 def generate_fleet(

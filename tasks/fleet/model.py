@@ -65,7 +65,8 @@ class FleetModel:
 
     def region_capacity(self, nodes: npt.NDArray[np.int64] | Floats) -> Floats:
         """Return the capacity of each region, ``(regions,)``, with ``nodes`` of each offer."""
-        return np.bincount(self.region, self.capacity * nodes, minlength=len(self.fleet.regions))
+        held = np.asarray(self.capacity * nodes, np.float64)
+        return np.bincount(self.region, held, minlength=len(self.fleet.regions)).astype(np.float64)
 
     def cost_usd_per_h(self, nodes: npt.NDArray[np.int64] | Floats) -> float:
         """Return what ``nodes`` cost per hour: rent, the regions that are used, and the changes spread over time."""
