@@ -3,8 +3,10 @@
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +22,7 @@ from tasks.codecs.container import OPENING, Footer, read_ends
 from tasks.codecs.in_order import in_order
 from tasks.codecs.index import Base, Index, Stored
 from tasks.codecs.protocol import Around
+from tasks.codecs.shared_out import share_out
 
 Verified = Callable[[int], None]
 
@@ -28,6 +31,12 @@ FindBase = Callable[[Base], Path]
 
 REBUILT_BYTES_MAX = 4 * 1024**3
 """Bytes of a tensor that is made as a whole, unless the caller allows more."""
+
+Wanted = tuple[Stored, memoryview]
+"""A tensor and where its bytes are to be put, as many as it has."""
+
+_VERSIONS = 3
+"""Of a chunk that are held while those of a chain of archives are decoded; no codec looks at more."""
 
 _HASHED_AT_ONCE = 1024 * 1024
 _CONTENT_SPARE = 1024 * 1024
@@ -53,6 +62,7 @@ class Archive:
         self.base: Archive | None = None
         self._octets = None if octets is None else memoryview(octets)
         self._descriptor = -1
+        self._read = threading.local()
         if self._octets is None:
             self._descriptor, self.index, self.footer = _opened(path)
         else:
@@ -124,7 +134,7 @@ class Archive:
             return
         yield from self._chunks(stored, workers)
 
-    def piece(self, stored: Stored, number: int) -> Octets:
+    def piece(self, stored: Stored, number: int) -> memoryview:
         """Return chunk ``number`` of a tensor, verified and decoded.
 
         Raises:
@@ -136,6 +146,23 @@ class Archive:
             whole = self._rebuilt(stored, 1).data.cast("B")
             return whole[number * stored.piece_bytes : (number + 1) * stored.piece_bytes]
         return self._chunk(stored, number)
+
+    def history(self, stored: Stored, number: int) -> tuple[Octets, ...]:
+        """Return a chunk, and after it what it is a difference to in the archives below, latest first, three at most.
+
+        Args:
+            stored: a tensor without a recipe.
+            number: of the chunk.
+
+        Raises:
+            SourceUnavailable: a file cannot be read.
+            BadRecord: a chunk is damaged; names the file, the tensor and the chunk.
+        """
+        content = self.content_of(stored)
+        earlier = self._earlier(content, number)
+        raw = np.empty(content.piece_length(number), dtype=np.uint8).data
+        self._decode_into(content, number, earlier, raw)
+        return (raw, *earlier[: _VERSIONS - 1])
 
     def read(self, stored: Stored, start: int = 0, stop: int | None = None, workers: int = 1) -> bytearray:
         """Return elements ``start`` to ``stop`` of a tensor, in row-major order; only their chunks are read.
@@ -153,16 +180,27 @@ class Archive:
         if content.recipe is not None:
             return bytearray(self._rebuilt(content, workers).data.cast("B")[first:last])
         try:
-            out = bytearray(last - first)  # once, not piece by piece: a growing one is copied as it grows
+            out = bytearray(last - first)
         except MemoryError as error:
             raise BadRecord(f"{self.path}: {stored.name}", "a range that memory can hold", f"{last - first}") from error
-        numbers = range(first // content.piece_bytes, -(-last // content.piece_bytes))
-        for number, piece in zip(numbers, self._chunks(content, workers, numbers), strict=True):
-            at = number * content.piece_bytes
-            part = memoryview(piece)[max(0, first - at) : last - at]
-            begin = max(0, at - first)
-            out[begin : begin + len(part)] = part
+        self._fill([_Range(stored, first, memoryview(out))], workers)
         return out
+
+    def read_into(self, wanted: Sequence[Wanted], workers: int = 1) -> None:
+        """Put the bytes of tensors where they are wanted; chunks are decoded in place, by as many threads for them all.
+
+        After an error the buffers hold anything. Memory: a chunk for each worker, or the whole of a tensor where it is
+        made as a whole.
+
+        Raises:
+            ValueError: a buffer is not as long as its tensor, or cannot be written to.
+            SourceUnavailable: the file cannot be read.
+            BadRecord: a chunk is damaged; names the file, the tensor and the chunk.
+        """
+        for stored, out in wanted:
+            if out.nbytes != stored.raw_bytes or out.readonly:
+                raise ValueError(f"{stored.name}: expected {stored.raw_bytes} bytes to write to, found {out.nbytes}")
+        self._fill([_Range(stored, 0, out) for stored, out in wanted], workers)
 
     def verify(self, workers: int = 1, verified: Verified = lambda _octets: None) -> None:
         """Hash the whole file, and read every chunk of it.
@@ -206,24 +244,71 @@ class Archive:
         with ThreadPoolExecutor(workers) as pool:
             yield from in_order(pool, lambda number: self._chunk(stored, number), numbers, 2 * workers)
 
-    def _chunk(self, stored: Stored, number: int) -> Octets:
+    def _fill(self, ranges: Sequence["_Range"], workers: int) -> None:
+        """Fill ranges with their bytes."""
+
+        def fill(job: tuple[_Range, Stored, int]) -> None:
+            wanted, content, number = job
+            first = number * content.piece_bytes
+            length = content.piece_length(number)
+            begin, end = max(first, wanted.first), min(first + length, wanted.first + len(wanted.out))
+            out = wanted.out[begin - wanted.first : end - wanted.first]
+            if len(out) == length:
+                self._chunk_into(content, number, out)
+            else:
+                out[:] = memoryview(self._chunk(content, number))[begin - first : end - first]
+
+        jobs = []
+        for wanted in ranges:
+            content = self.content_of(wanted.stored)
+            if content.recipe is not None:
+                whole = self._rebuilt(content, workers).data.cast("B")
+                wanted.out[:] = whole[wanted.first : wanted.first + len(wanted.out)]
+                continue
+            stop = -(-(wanted.first + len(wanted.out)) // content.piece_bytes)
+            jobs += [(wanted, content, number) for number in range(wanted.first // content.piece_bytes, stop)]
+        share_out(fill, jobs, min(workers, max(1, len(jobs))))
+
+    def _chunk(self, stored: Stored, number: int) -> memoryview:
+        raw = np.empty(stored.piece_length(number), dtype=np.uint8).data
+        self._chunk_into(stored, number, raw)
+        return raw
+
+    def _chunk_into(self, stored: Stored, number: int, out: memoryview) -> None:
+        self._decode_into(stored, number, self._earlier(stored, number), out)
+
+    def _earlier(self, stored: Stored, number: int) -> tuple[memoryview, ...]:
+        """Return what a chunk is a difference to in the archives below, latest first.
+
+        From the lowest archive up, each chunk is decoded once, however many others it helps to predict.
+        """
+        levels: list[tuple[Archive, Stored]] = []
+        archive, content = self, stored
+        while content.base is not None:
+            archive, content = archive._below(content)
+            levels.append((archive, content))
+        held: tuple[memoryview, ...] = ()
+        for archive, content in reversed(levels):
+            raw = np.empty(content.piece_length(number), dtype=np.uint8).data
+            archive._decode_into(content, number, held, raw)
+            held = (raw, *held[: _VERSIONS - 1])
+        return held
+
+    def _decode_into(self, stored: Stored, number: int, earlier: tuple[memoryview, ...], out: memoryview) -> None:
         where = f"{self.path}: {stored.name}, chunk {number}"
         offsets = self._leaves_at if stored is self.index.leaves else self._at[stored.name]
         packed = self._pread(stored.lengths[number], int(offsets[number]))
         _expect_hash(where, packed, stored.packed_hashes[16 * number : 16 * number + 16])
-        base = None
-        if stored.base is not None:
-            base = self._base_piece(stored, number)
-        around = Around("U8" if stored.recipe is not None else stored.dtype, base)
+        dtype = "U8" if stored.recipe is not None else stored.dtype
+        around = Around(dtype, earlier[0], earlier=earlier[1:]) if earlier else Around(dtype)
         try:
-            operations = self.index.chains[stored.chains[number]]
-            raw = chain.decode(operations, packed, around, stored.piece_length(number))
+            chain.decode_into(self.index.chains[stored.chains[number]], packed, around, out)
         except ValueError as error:
             raise BadRecord(where, "bytes that the chain of the index decodes", str(error)) from error
-        _expect_hash(f"{where}, decoded", raw, stored.raw_hashes[16 * number : 16 * number + 16])
-        return raw
+        _expect_hash(f"{where}, decoded", out, stored.raw_hashes[16 * number : 16 * number + 16])
 
-    def _base_piece(self, stored: Stored, number: int) -> Octets:
+    def _below(self, stored: Stored) -> "tuple[Archive, Stored]":
+        """Return the base, and the tensor in it whose chunks those of ``stored`` are differences to."""
         if self.base is None or stored.base is None:
             raise BadRecord(f"{self.path}: {stored.name}", "a base archive", "none")
         below = self.base.tensor(stored.base)
@@ -236,7 +321,7 @@ class Archive:
         if found != (stored.dtype, stored.shape, stored.piece_bytes):
             wanted = f"a tensor of {stored.dtype} {stored.shape} in pieces of {stored.piece_bytes} bytes"
             raise BadRecord(f"{self.base.path}: {below.name}", wanted, str(found))
-        return self.base.piece(below, number)
+        return self.base, content
 
     def _rebuilt(self, stored: Stored, workers: int) -> npt.NDArray[np.uint8]:
         where = f"{self.path}: {stored.name}"
@@ -254,16 +339,30 @@ class Archive:
             raise BadRecord(where, f"{stored.raw_bytes} bytes", f"{whole.nbytes}")
         return whole
 
-    def _pread(self, length: int, offset: int) -> Octets:
+    def _pread(self, length: int, offset: int) -> memoryview:
+        """Return bytes of the file; a thread that reads again puts others in their place."""
         if self._octets is not None:
             return self._octets[offset : offset + length]  # the index was checked against its length
+        held: bytearray = getattr(self._read, "octets", bytearray())
+        if len(held) < length:
+            held = self._read.octets = bytearray(length)
+        octets = memoryview(held)[:length]
         try:
-            octets = os.pread(self._descriptor, length, offset)
+            found = os.preadv(self._descriptor, [octets], offset)
         except OSError as error:
             raise SourceUnavailable(f"{self.path}: {error.strerror}") from error
-        if len(octets) != length:
-            raise BadRecord(str(self.path), f"{length} bytes at byte {offset}", f"{len(octets)}: it was cut meanwhile")
+        if found != length:
+            raise BadRecord(str(self.path), f"{length} bytes at byte {offset}", f"{found}: it was cut meanwhile")
         return octets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Range:
+    """Bytes of a tensor from ``first`` on, and where they are to be put."""
+
+    stored: Stored
+    first: int
+    out: memoryview
 
 
 def open_archive(

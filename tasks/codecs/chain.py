@@ -40,3 +40,17 @@ def decode(chain: Chain, packed: Octets, around: Around, raw_bytes: int) -> Octe
     if len(packed) != raw_bytes:
         raise ValueError(f"expected {raw_bytes} bytes, found {len(packed)}")
     return packed
+
+
+def decode_into(chain: Chain, packed: Octets, around: Around, out: memoryview) -> None:
+    """Fill ``out`` with what was encoded, as :func:`decode` returns it; what decodes last writes there, where it can.
+
+    Raises:
+        ValueError: the bytes do not decode, or not to as many as ``out`` takes; it may hold some of them then.
+    """
+    for codec in reversed(chain[1:]):
+        packed = codec.decode(packed, around, len(out))
+    if chain and isinstance(chain[0], CodedPlanes | Delta):
+        chain[0].decode_into(packed, around, out)
+    else:
+        out[:] = decode(chain[:1], packed, around, len(out))

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from data.schemas.tensor import Octets
+from tasks.codecs.compiled import read_only
 from tasks.codecs.plane_kernels import HEAD_BYTES_MAX, decode_planes, encode_planes
 from tasks.codecs.protocol import Around
 
@@ -47,11 +48,9 @@ class CodedPlanes:
         out[:_LENGTH_BYTES] = np.frombuffer((len(raw) // word_bytes).to_bytes(_LENGTH_BYTES, "little"), dtype=np.uint8)
         used = 0
         if len(raw):
-            octets = np.frombuffer(raw, dtype=np.uint8)
-            octets.flags.writeable = False  # always: kernels are compiled for one kind of array
             gain = _LEAST_GAIN[self.effort]
             paired = self.effort == "fast"
-            used = encode_planes(octets, word_bytes, self.rotated, gain, paired, out[_LENGTH_BYTES:])
+            used = encode_planes(read_only(raw), word_bytes, self.rotated, gain, paired, out[_LENGTH_BYTES:])
         return out[: _LENGTH_BYTES + used].data
 
     def decode(self, packed: Octets, around: Around, limit: int) -> memoryview:
@@ -64,8 +63,24 @@ class CodedPlanes:
         words = int.from_bytes(packed[:_LENGTH_BYTES], "little")
         if len(packed) < _LENGTH_BYTES or words * word_bytes > limit:
             raise ValueError(f"expected planes of at most {limit} bytes, found {words} words of {word_bytes} bytes")
-        octets = np.empty(words * word_bytes, dtype=np.uint8)
-        body = np.frombuffer(packed[_LENGTH_BYTES:], dtype=np.uint8).copy()  # an array like those that are decoded
-        if (words == 0 and len(body)) or (words and not decode_planes(body, word_bytes, self.rotated, octets)):
+        octets = np.empty(words * word_bytes, dtype=np.uint8).data
+        self.decode_into(packed, around, octets)
+        return octets
+
+    def decode_into(self, packed: Octets, around: Around, out: memoryview) -> None:
+        """Fill ``out`` with the words of the planes.
+
+        Raises:
+            ValueError: no such planes, or not as many bytes.
+        """
+        word_bytes = around.word_bytes
+        words = int.from_bytes(packed[:_LENGTH_BYTES], "little")
+        if len(packed) < _LENGTH_BYTES or words * word_bytes != len(out):
+            raise ValueError(f"expected {len(out)} bytes, found {words * word_bytes} of planes")
+        if not words:
+            good = len(packed) == _LENGTH_BYTES
+        else:
+            body = read_only(packed)[_LENGTH_BYTES:]
+            good = decode_planes(body, word_bytes, self.rotated, np.frombuffer(out, dtype=np.uint8))
+        if not good:
             raise ValueError(f"expected {word_bytes} coded planes of {words} bytes each, found others")
-        return octets.data

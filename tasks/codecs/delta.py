@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from data.schemas.tensor import Octets
+from tasks.codecs.compiled import read_only
 from tasks.codecs.delta_kernels import HEAD_BYTES_MAX, decode_delta, encode_delta
 from tasks.codecs.protocol import Around
 
@@ -35,7 +37,7 @@ class Delta:
             return memoryview(b"")
         out = np.empty(len(raw) + HEAD_BYTES_MAX, dtype=np.uint8)
         exponent_bits = _EXPONENT_BITS.get(around.dtype, 0)
-        used = encode_delta(_copied(raw), base, around.word_bytes, exponent_bits, out)
+        used = encode_delta(read_only(raw), base, around.word_bytes, exponent_bits, out)
         if used == 0:
             raise ValueError(f"expected {len(raw)} bytes that resemble their base, found others")
         return out[:used].data
@@ -49,23 +51,30 @@ class Delta:
         length = 0 if around.base is None else len(around.base)
         if length > limit:
             raise ValueError(f"expected a base of at most {limit} bytes, found {length}")
-        base = _base(around, length)
-        octets = np.empty(length, dtype=np.uint8)
+        octets = np.empty(length, dtype=np.uint8).data
+        self.decode_into(packed, around, octets)
+        return octets
+
+    def decode_into(self, packed: Octets, around: Around, out: memoryview) -> None:
+        """Fill ``out`` with the chunk.
+
+        Raises:
+            ValueError: no difference to this base, or a base that is not as long.
+        """
+        base = _base(around, len(out))
         exponent_bits = _EXPONENT_BITS.get(around.dtype, 0)
-        good = decode_delta(_copied(packed), base, around.word_bytes, exponent_bits, octets) if length else not packed
+        if not len(out):
+            good = not packed
+        else:
+            octets = np.frombuffer(out, dtype=np.uint8)
+            good = decode_delta(read_only(packed), base, around.word_bytes, exponent_bits, octets)
         if not good:
-            raise ValueError(f"expected a difference to {length} bytes, found another")
-        return octets.data
+            raise ValueError(f"expected a difference to {len(out)} bytes, found another")
 
 
-def _base(around: Around, length: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _base(around: Around, length: int) -> npt.NDArray[np.uint8]:
     """Return the base, refusing one that does not fit."""
     found = None if around.base is None else len(around.base)
     if around.base is None or found != length or length % around.word_bytes:
         raise ValueError(f"expected a base of {length} bytes, whole words of {around.word_bytes}, found {found}")
-    return _copied(around.base)
-
-
-def _copied(octets: Octets) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Copy bytes, so that kernels get aligned, writable arrays only, and are compiled for one kind."""
-    return np.frombuffer(octets, dtype=np.uint8).copy()
+    return read_only(around.base)

@@ -94,10 +94,16 @@ class _Parts(io.RawIOBase):
         return offset
 
 
-def unpack(path: Path, workers: int = 1) -> bytes:
+def unpack(path: Path, workers: int = 1) -> memoryview:
     """Return the bytes of all tensors of an archive, each hash checked."""
     with open_archive(path) as archive:
-        return b"".join(piece for stored in archive.index.tensors for piece in archive.pieces(stored, workers))
+        whole = np.empty(sum(stored.raw_bytes for stored in archive.index.tensors), dtype=np.uint8).data
+        at, wanted = 0, []
+        for stored in archive.index.tensors:
+            wanted.append((stored, whole[at : at + stored.raw_bytes]))
+            at += stored.raw_bytes
+        archive.read_into(wanted, workers)
+    return whole
 
 
 def floor_bytes(tensors: tuple[Held, ...]) -> float:
@@ -186,7 +192,7 @@ def _medians(
     return {key: statistics.median(each[1:]) for key, each in seconds.items()}
 
 
-def _expect(name: str, found: bytes, expected: bytes) -> None:
+def _expect(name: str, found: Octets, expected: bytes) -> None:
     if found != expected:
         raise ValueError(f"{name}: expected the bytes that were packed, found others")
 
