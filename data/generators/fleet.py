@@ -7,6 +7,7 @@ cheaper and interrupted, and regions of one metro fail together.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -102,6 +103,8 @@ def generate_fleet(
     places = _regions(regions, rng)
     kinds = tuple(_kind(number) for number in range(skus))
     users = _zones(zones, demand, rng)
+    if sum("eu" in region.tags for region in places) > limits.lost_regions + 1:
+        users = tuple(replace(zone, residency=("eu",)) if zone.country in EU else zone for zone in users)
     offers = _offers(places, kinds, demand, rng)
     latencies = _latencies(users, places, rng)
     holdings = _greedy_holdings(places, kinds, offers, users, latencies, limits)
@@ -260,25 +263,30 @@ def _greedy_holdings(
                 wanted -= nodes * capacity[offer.sku]
         return wanted
 
+    def pad(inside: set[str], needed: float) -> None:
+        """Rent in the smallest of these regions until any ``lost_regions`` of them can be lost."""
+        while True:
+            held = dict.fromkeys(sorted(inside), 0.0)
+            for (region, sku, _), nodes in taken.items():
+                if region in held:
+                    held[region] += nodes * capacity[sku]
+            left = sum(held.values()) - sum(sorted(held.values(), reverse=True)[: limits.lost_regions])
+            with_room = [each for each in held if any(room[o.region, o.sku, o.purchase] for o in by_region[each])]
+            if left >= needed or not with_room:
+                return
+            rent(min(with_room, key=held.__getitem__), min(needed - left, max(needed / len(held), 1.0)))
+
     spare_for = 1.0 + (1 + limits.lost_regions) / max(3, min(len(regions), len(zones)))
+    tags = [set(region.tags) for region in regions]
     for zone, row in zip(zones, latencies.rtt_ms, strict=True):
         wanted = zone.demand * spare_for
         for column in sorted(range(len(regions)), key=row.__getitem__):
-            wanted = rent(regions[column].id, wanted)
+            if tags[column] >= set(zone.residency):
+                wanted = rent(regions[column].id, wanted)
             if wanted <= 0.0:
                 break
-    total = sum(zone.demand for zone in zones)
-    while True:  # until any of them can be lost
-        held = {region.id: 0.0 for region in regions}
-        for (region, sku, _), nodes in taken.items():
-            held[region] += nodes * capacity[sku]
-        largest = sorted(held.values(), reverse=True)[: limits.lost_regions]
-        missing = total - (sum(held.values()) - sum(largest))
-        if missing <= 0.0:
-            break
-        least = min((region for region in held if any(room[o.region, o.sku, o.purchase] for o in by_region[region])),
-                    key=lambda region: held[region], default=None)  # fmt: skip
-        if least is None:
-            break
-        rent(least, min(missing, max(total / len(regions), 1.0)))
+    for asked in sorted({zone.residency for zone in zones}, key=len, reverse=True):
+        inside = {region.id for region, tag in zip(regions, tags, strict=True) if tag >= set(asked)}
+        needed = sum(zone.demand for zone in zones if set(zone.residency) >= set(asked))
+        pad(inside, needed)
     return tuple(Holding(*key, nodes) for key, nodes in taken.items())
