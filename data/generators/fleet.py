@@ -63,6 +63,8 @@ CAPACITY = {"H100": 1.0, "A100": 0.42, "L4": 0.11, "H200": 1.2, "GB200": 2.2, "M
             "L40S": 0.3, "Gaudi 3": 0.8, "A10G": 0.12}  # fmt: skip
 """What an accelerator serves, of an H100; round figures that only samples are made with."""
 
+SAMPLE_SEED = 2
+
 FIBRE_KM_PER_MS = 100.0
 """There and back, light takes a millisecond for as much fibre."""
 
@@ -120,6 +122,12 @@ def generate_fleet(
         holdings=holdings,
         limits=limits,
     )
+
+
+def sample_fleet(rng: np.random.Generator) -> Fleet:
+    """Draw the fleet that ships in ``data/samples/fleet``; ``default_rng(SAMPLE_SEED)`` gives the very one."""
+    limits = FleetLimits(lost_cloud_share=0.7, availability=0.999, change_usd_per_node=2.0)
+    return generate_fleet(rng, regions=24, skus=4, zones=24, demand=6_000.0, limits=limits, name="sample")
 
 
 def _kind(number: int) -> Sku:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.errors import BadSource
-from data.generators.fleet import generate_fleet
+from data.generators.fleet import SAMPLE_SEED, generate_fleet, sample_fleet
 from data.readers.fleet.carbon import read_emission_factors, read_google_carbon
 from data.readers.fleet.catalogue import CatalogueFiles, read_catalogue
 from data.readers.fleet.fleet_file import FleetReading, fleet_digest, read_fleet, write_fleet
@@ -296,3 +296,8 @@ def read_written(folder: Path, raw: object) -> FleetReading:
     path = folder / "fleet.json"
     path.write_text(json.dumps(raw), encoding="utf-8")
     return read_fleet(path)
+
+
+def test_the_sample_is_what_its_generator_draws() -> None:
+    shipped = Path(__file__).resolve().parents[2] / "data" / "samples" / "fleet" / "fleet.json"
+    assert read_fleet(shipped).fleet == sample_fleet(np.random.default_rng(SAMPLE_SEED))
