@@ -33,6 +33,8 @@ SECONDS = 5.0
 MEMORY_BYTES = 200_000_000
 _MAPPED_BYTES = 2_000_000_000  # beyond what is mapped once all is warm; an allocation of more fails, and is a finding
 _HANGS_S = 60  # after which an archive's reader is ended by the system
+_ENDED_MAX = 20
+"""Processes that may end before they should; then something is wrong with all of them."""
 
 
 def judged(sample: Sample, octets: bytes, *, mended: bool) -> str:
@@ -110,10 +112,10 @@ def _child(of: str, seed: int, first: int, count: int, place: Path) -> None:
 
 def run(archives: int, seed: int, told: Callable[[str], None] = print, of: str = "archives") -> tuple[int, int]:
     """Judge ``archives`` mutated archives, 50,000 to a child; return how many were read in sum, and findings."""
-    done = findings = 0
+    done = findings = ended = 0
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "number"
-        while done < archives:
+        while done < archives and ended < _ENDED_MAX:
             count = min(50_000, archives - done)
             place.write_bytes(done.to_bytes(8, "little"))
             code = ("import sys; from pathlib import Path; from tests.fuzz_archives import _child; "
@@ -129,6 +131,7 @@ def run(archives: int, seed: int, told: Callable[[str], None] = print, of: str =
                 findings += 1
                 told(f"FINDING: archive {reached} of seed {seed} ended the process with {child.returncode}")
                 reached += 1
+                ended += 1
             done = reached
     return done, findings
 

@@ -1,8 +1,10 @@
 """Which archives are mutated? Whole ones of every element type, operation and recipe, of one chunk and of several."""
 
+import atexit
 import hashlib
 import io
 import json
+import shutil
 import struct
 import tempfile
 import zlib
@@ -259,11 +261,13 @@ def read_all(octets: bytes, base: bytes | None, workers: int = 1) -> dict[str, b
 @lru_cache(maxsize=8)
 def _written_base(octets: bytes) -> Path:
     """Return where a base lies; folders are dear, so it stays until the process ends."""
-    path = Path(_folder().name) / f"{hashlib.sha256(octets).hexdigest()}.qfz"
+    path = _folder() / f"{hashlib.sha256(octets).hexdigest()}.qfz"
     path.write_bytes(octets)
     return path
 
 
 @lru_cache(maxsize=1)
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()
+def _folder() -> Path:
+    name = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, name)
+    return Path(name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from data.errors import BadRecord
+from data.readers.checkpoint.numpy_file import is_member
 from data.schemas.tensor import Octets
 from tasks.codecs.archive import Archive
 from tasks.codecs.in_order import in_order
@@ -18,8 +19,6 @@ from tasks.codecs.index import Stored
 
 Done = Callable[[int], None]
 """Told the raw bytes of each chunk as it is restored, for a progress bar."""
-
-_MEMBER_MAX = 60_000  # bytes: a zip file has 16 bits for the length of a name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +81,7 @@ def write_npz(
         if len(headers) != len(tensors):
             raise ValueError(f"{len(headers)} headers for {len(tensors)} arrays")
         for member, _ in headers:
-            steps = member.replace("\\", "/").split("/")
-            if len(member.encode()) > _MEMBER_MAX or "\x00" in member or steps[0] == "" or ".." in steps:
+            if not is_member(member):
                 raise ValueError(f"a member called {member[:80]!r}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRecord(str(archive.path), "the leaves of an npz file", str(error)) from error

@@ -124,6 +124,17 @@ def test_an_npz_file_that_holds_more_than_arrays_is_refused(tmp_path: Path) -> N
         read_checkpoint(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("member", ["../a.npy", "/a.npy", "b\\..\\a.npy"])
+def test_a_member_that_would_leave_its_folder_is_refused(tmp_path: Path, member: str) -> None:
+    """No archive of it could be restored."""
+    array = io.BytesIO()
+    np.save(array, np.zeros(2))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr(member, array.getvalue())
+    with pytest.raises(BadRecord, match="a member within its folder"):
+        read_checkpoint(tmp_path / "a.npz")
+
+
 def shards(folder: Path) -> Path:
     """Write a model in two shards, as Hugging Face does, among other files."""
     folder.mkdir(exist_ok=True)

@@ -28,6 +28,8 @@ MAGIC = b"\x93NUMPY"
 HEADER_BYTES_MAX = 10_000
 """As numpy limits it."""
 
+_MEMBER_BYTES_MAX = 60_000  # a zip file has 16 bits for the length of a name
+
 DTYPES = {
     "|b1": "BOOL", "|u1": "U8", "|i1": "I8", "<u2": "U16", "<i2": "I16", "<u4": "U32", "<i4": "I32", "<u8": "U64",
     "<i8": "I64", "<f2": "F16", "<f4": "F32", "<f8": "F64", "<c8": "C64", "<c16": "C128",
@@ -126,6 +128,8 @@ def read_npz(path: Path) -> CheckpointFile:
                 where = f"{path}: {entry.filename}"
                 if not entry.filename.endswith(".npy"):
                     raise BadRecord(where, "an array (*.npy)", "another file")
+                if not is_member(entry.filename):
+                    raise BadRecord(where, "a member within its folder", entry.filename[:80])
                 with archive.open(entry) as file:
                     header = read_header(cast("BinaryIO", file), where)
                 if len(header.octets) + header.size_bytes != entry.file_size:
@@ -153,6 +157,12 @@ def read_npz(path: Path) -> CheckpointFile:
     deflated = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     leaves = json.dumps({"deflated": deflated, "arrays": headers}, separators=(",", ":")).encode("ascii")
     return CheckpointFile(path, leaves, tuple(tensors))
+
+
+def is_member(name: str) -> bool:
+    """Return whether an npz file may hold an array of this name, which must not lead out of a folder."""
+    steps = name.replace("\\", "/").split("/")
+    return len(name.encode()) <= _MEMBER_BYTES_MAX and "\0" not in name and steps[0] != "" and ".." not in steps
 
 
 def read_header(file: BinaryIO, where: str) -> Header:
