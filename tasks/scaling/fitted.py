@@ -38,6 +38,8 @@ class Fit:
         points: how many were fitted.
         objective: the loss, summed over the points.
         sigma: residual standard deviation of log performance, by N - k degrees; None where N = k.
+        r2: share of the variance of log performance that is explained; None where there is none. It says nothing of
+            what lies beyond the data.
         held_out: mean relative error on the largest points of a fit that had not seen them; None where not measured.
         aicc: None where N - k - 1 is not above 0 (k counts the noise's scale too); ``notes`` then say so.
         draws: parameters of bootstrap fits, ``(draws, k)``; none until :mod:`tasks.scaling.bootstrap` made them.
@@ -58,6 +60,7 @@ class Fit:
     points: int
     objective: float
     sigma: float | None
+    r2: float | None
     held_out: float | None
     aicc: float | None
     draws: Floats

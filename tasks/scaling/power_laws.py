@@ -9,6 +9,9 @@ from scipy.special import expit
 
 from tasks.scaling.laws import Floats, Span, columns, ends, unreachable
 
+LEAST = 1e-300
+"""Stands for a floor or a power that vanished, which has no logarithm."""
+
 STEEPEST = 50.0
 """No start is steeper than this over the span of the data."""
 
@@ -103,7 +106,7 @@ class PowerFloor:
     def coordinates(self, theta: Floats) -> Floats:
         """Return the logs of the floor and of the power at the smallest scale, and the rise of the latter."""
         floor, a, b = theta
-        return np.array([np.log(floor), np.log(a) + b * self.span.low, b * self.span.width])
+        return np.array([np.log(max(floor, LEAST)), np.log(max(a, LEAST)) + b * self.span.low, b * self.span.width])
 
     def value(self, theta: Floats, scale: Floats) -> Floats:
         """Return floor + a n^b."""

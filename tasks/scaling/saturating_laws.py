@@ -89,7 +89,7 @@ class Logarithmic:
     span: Span
     kind: Literal["logarithmic"] = "logarithmic"
     names: tuple[str, ...] = ("a", "b")
-    fewest: int = 2
+    fewest: int = 3
 
     def units(self, scale: str, performance: str) -> tuple[str, ...]:
         """Return the units of a and b."""

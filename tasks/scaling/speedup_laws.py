@@ -13,6 +13,8 @@ from scipy.special import expit, logit
 from tasks.scaling.laws import Floats, Span, columns, unreachable
 
 Better = Literal["higher", "lower"]
+LEAST = 1e-300
+"""Stands for a penalty that vanished, which has no logarithm."""
 
 
 def _sign(better: Better) -> float:
@@ -61,7 +63,12 @@ class Amdahl:
         one, serial = theta
         smallest = np.exp(self.span.low)
         speedup = smallest / (1.0 + serial * (smallest - 1.0))
-        return np.array([np.log(one) + _sign(self.better) * np.log(speedup), logit(serial) + self.span.low])
+        return np.array(
+            [
+                np.log(one) + _sign(self.better) * np.log(speedup),
+                logit(np.clip(serial, LEAST, 1.0 - 1e-15)) + self.span.low,
+            ]
+        )
 
     def value(self, theta: Floats, scale: Floats) -> Floats:
         """Return one n / (1 + serial (n - 1)), or its reciprocal form."""
@@ -121,7 +128,7 @@ class Usl:
 
     def coordinates(self, theta: Floats) -> Floats:
         """Return their logarithms."""
-        return np.log(theta)
+        return np.log(np.maximum(theta, LEAST))
 
     def value(self, theta: Floats, scale: Floats) -> Floats:
         """Return one n / (1 + contention (n - 1) + coherency n (n - 1)), or its reciprocal form."""

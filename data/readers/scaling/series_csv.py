@@ -74,7 +74,7 @@ def _point(place: str, row: Row) -> _Point:
     return _Point(
         place,
         row.get("series", "").strip() or dimension,
-        cast("Dimension", dimension),
+        dimension,
         positive(place, row, "scale"),
         positive(place, row, "performance"),
         row.get("run", "").strip(),
