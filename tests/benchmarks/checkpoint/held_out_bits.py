@@ -7,7 +7,8 @@ than the reference's there; the table shows the other set. Sizes are whole archi
 """
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,11 +21,10 @@ from scipy.stats import rankdata
 
 from data.schemas.sensitivity import Sensitivities
 from qiskit_solvers.solver import Solver
-from tasks.allocate_bits import Tables, allocation, measured_steps, posed
+from tasks.allocate_bits import Tables, allocation, measured_steps, posed, uniform_losses
 from tasks.codecs.archive import open_archive
 from tasks.codecs.index import Source
-from tasks.codecs.lossy import SMALLEST, by_tensor, policy, relative_rms_step
-from tasks.codecs.quantise import Quantised
+from tasks.codecs.lossy import SMALLEST, by_tensor, policy
 from tasks.codecs.sensitivity import measure_sensitivities
 from tasks.codecs.treatment import Policy
 from tasks.codecs.writer import write_archive
@@ -40,11 +40,8 @@ PROBED = (0.04, 0.08)
 GRID = 0.03
 """Error around which steps are measured: from an eighth of it to 0.5."""
 
-CALIBRATIONS = 5
-"""Times that a choice is measured and corrected."""
-
-COARSE = 0.1
-"""Error above which a step is greater than that of white rounding errors, and is looked for as the codec does."""
+CALIBRATIONS = 7
+"""Archives at most that are made and measured for a line."""
 
 MARGIN, NEAR = 0.97, 0.97
 """Part of the reference's loss on the calibration set that a choice may have there, and from what part of that on it is
@@ -57,6 +54,9 @@ PLAIN = "reference, codes as they are"
 Weights = dict[str, npt.NDArray[np.float32]]
 Floats = npt.NDArray[np.float64]
 MEASURES = ("similarity", "drift", "order")
+
+Proposal = Callable[[float], Mapping[str, float]]
+"""Given a share of the limits that may be lost: a bound for each tensor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,65 +160,53 @@ def held_out(model: Calibrated, reference: str, solver: Solver) -> list[Row]:
     """
     rows = [row(model, reference, "reference", *archived(model, policy(reference, keep=kept(model))))]
     limits = rows[0].calibration
+    proposals: dict[str, Proposal] = {"allocated": lambda share: allocated(model, limits, share, solver)}
     if reference in ("int8", "int4"):
         rows.insert(0, replace(rows[0], method=PLAIN, bits_per_weight=size_of_plain(model, reference)))
-        error = uniform_error(model, limits)
-        rows.append(row(model, reference, "uniform", *archived(model, policy(f"rms:{error}", keep=kept(model)))))
-    bounds = allocated(model, limits, solver)
-    rows.append(row(model, reference, "allocated", *archived(model, by_tensor(bounds))))
+        proposals = {"uniform": lambda share: uniform(model, limits, share), **proposals}
+    rows += [within(model, reference, method, limits, propose) for method, propose in proposals.items()]
     return rows
 
 
-def allocated(model: Calibrated, limits: Mapping[str, float], solver: Solver) -> Mapping[str, float]:
-    """Return bounds whose loss on the calibration set, measured, is below the limits.
+def within(model: Calibrated, reference: str, method: str, limits: Mapping[str, float], propose: Proposal) -> Row:
+    """Return the line of the smallest archive found whose loss on the calibration set, measured, is below the limits.
 
-    Losses add up to first order only: the allowance of each measure is corrected by what was measured, and of the
-    choices within the limits the smallest counts.
+    Losses add up to first order only, and the same step loses more or less by chance: so the share of the limits that
+    is proposed is halved in, between the greatest that kept them and the least that did not.
+
+    Raises:
+        ValueError: none of :data:`CALIBRATIONS` proposals kept the limits.
     """
-    allowed = {measure: MARGIN * limit for measure, limit in limits.items()}
-    best: tuple[float, Mapping[str, float]] | None = None
+    share, keeps, breaks = MARGIN, 0.0, math.inf
+    best: Row | None = None
     for _ in range(CALIBRATIONS):
-        problem = posed(model.tables, model.sensitivities, allowed)
-        refined = refine(problem, solver, np.random.default_rng(0), effort=Effort(rounds=4))
-        found = allocation(model.tables, problem, refined, allowed)
-        after = embedded(rounded(model, found.relative_rms), model.sets[0])
-        measured = lost(model.before[0], after)
-        if all(measured[name] <= MARGIN * limits[name] for name in MEASURES) and (
-            best is None or refined.costs[-1] < best[0]
-        ):
-            best = (refined.costs[-1], found.relative_rms)
-        worst = max(measured[name] / (MARGIN * limits[name]) for name in MEASURES)
+        made = row(model, reference, method, *archived(model, by_tensor(propose(share))))
+        worst = max(made.calibration[name] / (MARGIN * limits[name]) for name in MEASURES)
+        if worst <= 1.0 and (best is None or made.bits_per_weight < best.bits_per_weight):
+            best = made
         if NEAR <= worst <= 1.0:
             break
-        allowed = {measure: 0.995 * value * min(1.5, 1.0 / worst) for measure, value in allowed.items()}
+        keeps, breaks = (max(keeps, share), breaks) if worst <= 1.0 else (keeps, min(breaks, share))
+        found_both = 0.0 < keeps < breaks < math.inf
+        share = math.sqrt(keeps * breaks) if found_both else 0.995 * share * min(1.5, 1.0 / worst)
     if best is None:
         raise ValueError(f"expected a choice that loses at most {limits}, found none in {CALIBRATIONS} trials")
-    return best[1]
-
-
-def uniform_error(model: Calibrated, limits: Mapping[str, float]) -> float:
-    """Return the greatest relative RMS error found that, alike in all tensors, loses no more than the limits."""
-    error, best = 0.01, 0.0
-    for _ in range(CALIBRATIONS):
-        measured = lost(model.before[0], embedded(rounded(model, dict.fromkeys(model.names, error)), model.sets[0]))
-        worst = max(measured[name] / (MARGIN * limits[name]) for name in MEASURES)
-        best = max(best, error) if worst <= 1.0 else best
-        if NEAR <= worst <= 1.0:
-            break
-        error *= 0.999 * worst**-0.5
     return best
 
 
-def rounded(model: Calibrated, bounds: Mapping[str, float]) -> Weights:
-    """Return the weights as the codec would give them back with these errors, without an archive."""
-    changed = dict(model.weights)
-    for name, bound in bounds.items():
-        value = model.weights[name]
-        step = bound * float(np.sqrt(12.0 * np.square(value, dtype=np.float64).mean()))
-        if bound > COARSE:
-            step = relative_rms_step(Held(name, value), bound) or step
-        changed[name] = Quantised(step, step).on_grid(value.ravel(), "F32").back.reshape(value.shape)
-    return changed
+def allocated(model: Calibrated, limits: Mapping[str, float], share: float, solver: Solver) -> Mapping[str, float]:
+    """Return the bounds of the smallest choice found that loses a share of the limits, to first order."""
+    allowed = {measure: share * limit for measure, limit in limits.items()}
+    problem = posed(model.tables, model.sensitivities, allowed)
+    refined = refine(problem, solver, np.random.default_rng(0), effort=Effort(rounds=4))
+    return allocation(model.tables, problem, refined, allowed).relative_rms
+
+
+def uniform(model: Calibrated, limits: Mapping[str, float], share: float) -> Mapping[str, float]:
+    """Return the same bound for all tensors, the one that loses a share of the limits, to first order."""
+    losses = uniform_losses(model.sensitivities, model.tables, 1.0)
+    error = math.sqrt(share * min(limits[measure] / losses[measure] for measure in MEASURES))
+    return dict.fromkeys(model.names, error)
 
 
 def kept(model: Calibrated) -> tuple[str, ...]:
