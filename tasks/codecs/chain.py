@@ -7,13 +7,16 @@ from pydantic import Field
 from data.schemas.tensor import Octets
 from tasks.codecs.coded_planes import CodedPlanes
 from tasks.codecs.delta import Delta
+from tasks.codecs.delta_trend import Trend
 from tasks.codecs.planes import Planes
 from tasks.codecs.protocol import Around
 from tasks.codecs.quantise import Quantised
 from tasks.codecs.quantise_groups import QuantisedGroups
 from tasks.codecs.zstd import Zstd
 
-Operation = Annotated[Planes | Zstd | CodedPlanes | Delta | Quantised | QuantisedGroups, Field(discriminator="kind")]
+Operation = Annotated[
+    Planes | Zstd | CodedPlanes | Delta | Trend | Quantised | QuantisedGroups, Field(discriminator="kind")
+]
 """Every codec that an archive may name; another kind or another version is refused when its index is read."""
 
 Chain = Annotated[tuple[Operation, ...], Field(max_length=8)]

@@ -9,7 +9,9 @@ import numpy as np
 from data.schemas.tensor import ELEMENT_TYPES, Octets, Tensor
 from tasks.codecs.chain import Chain, encode
 from tasks.codecs.coded_planes import CodedPlanes
+from tasks.codecs.compiled import read_only
 from tasks.codecs.delta import Delta
+from tasks.codecs.delta_trend import Trend
 from tasks.codecs.planes import Planes
 from tasks.codecs.protocol import Around
 from tasks.codecs.repeats import repeated_share
@@ -24,6 +26,7 @@ _REPEATS: Chain = (Zstd(),)
 _INTEGERS: Chain = (Planes(), Zstd())
 _ROWS: Chain = (Planes(rotated=True), Zstd())
 _DELTA: Chain = (Delta(),)
+_TRENDS: tuple[Chain, ...] = ((Trend(changes=1),), (Trend(changes=2),))
 _EVERYTHING_BELOW = 16 * 1024  # bytes of a chunk on which every chain is tried
 _REPEATED = 0.15  # share of runs that must have been there before; of weights' exponents up to 0.1 were, by chance
 _LOOKED_AT = 128 * 1024  # bytes of a chunk whose highest bytes are looked at
@@ -38,17 +41,19 @@ class Lossless:
     Args:
         effort: how much time a thousandth is worth.
         share: of their raw bytes that chunks come to without a base, where that is known.
+        difference: to the base or to what earlier archives let expect; the former where there are not enough of them.
     """
 
     effort: Effort = "fast"
     share: float | None = None
+    difference: Chain = _DELTA
 
     def pack(self, raw: Octets, around: Around) -> Packed:
         """Return the chunk as it goes to disk (:class:`tasks.codecs.treatment.Treatment`)."""
         smallest = Packed((), raw)
         if around.base is not None:
             with suppress(ValueError):  # it does not shrink
-                smallest = Packed(_DELTA, encode(_DELTA, raw, around))
+                smallest = Packed(self.difference, encode(self.difference, raw, around))
                 if self.share is not None and len(smallest.octets) < _CLEARLY * self.share * len(raw):
                     return smallest
         element = ELEMENT_TYPES[around.dtype]
@@ -80,11 +85,15 @@ def lossless(effort: Effort = "fast") -> Policy:
         first = next(tensor.pieces(base.piece_bytes), b"")
         if not first:
             return Treatment(alone)
+        below = base.history(0)
+        around = Around(tensor.dtype, below[0], earlier=below[1:])
         without = alone.pack(first, Around(tensor.dtype))
-        form = Lossless(effort, share=len(without.octets) / len(first))
-        difference = form.pack(first, Around(tensor.dtype, base.piece(0)))
-        if len(difference.octets) < len(without.octets):
-            return Treatment(form, delta=True)
+        share = len(without.octets) / len(first)
+        forms = [Lossless(effort, share, chain) for chain in (_DELTA, *_TRENDS[: len(around.earlier)])]
+        sizes = [len(form.pack(first, around).octets) for form in forms]
+        best = sizes.index(min(sizes))
+        if sizes[best] < len(without.octets):
+            return Treatment(forms[best], delta=True)
         return Treatment(alone)
 
     return policy
@@ -98,9 +107,9 @@ def _smaller(than: Packed, chain: Chain, raw: Octets, around: Around) -> Packed:
 
 def _repeats(octets: Octets) -> bool:
     """Return whether a search for repeated runs is likely to find some."""
-    array = np.frombuffer(octets, dtype=np.uint8, count=len(octets) & ~7)
-    array.flags.writeable = False
-    return bool(repeated_share(array) > _REPEATED)
+    return bool(
+        repeated_share(read_only(octets)[: len(octets) & ~7], 64 if len(octets) > _LOOKED_AT else 16) > _REPEATED
+    )
 
 
 def _tops(raw: Octets, word_bytes: int) -> Octets:

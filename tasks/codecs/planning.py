@@ -147,7 +147,7 @@ class Planning:
         content = base.content_of(below)
         if content.recipe is not None or content.raw_bytes == 0:
             return None
-        return BaseTensor(content.piece_bytes, lambda number: base.piece(content, number))
+        return BaseTensor(content.piece_bytes, lambda number: base.history(content, number))
 
 
 def packed(cut: Cut) -> Chunk:
@@ -156,9 +156,9 @@ def packed(cut: Cut) -> Chunk:
     if not planned.count:
         return Chunk(planned, (), 0, b"", "", "", None)
     dtype = "U8" if planned.bare.recipe is not None else planned.bare.dtype
-    below = None if planned.below is None else planned.below.piece(cut.number)
+    below = (None,) if planned.below is None else planned.below.history(cut.number)
     first = cut.number * planned.bare.piece_bytes // ELEMENT_TYPES[dtype].word_bytes
-    made = planned.form.pack(cut.raw, Around(dtype, below, first))
+    made = planned.form.pack(cut.raw, Around(dtype, below[0], first, below[1:]))
     restored = cut.raw if made.restored is None else made.restored
     hashes = xxhash.xxh3_64_hexdigest(made.octets), xxhash.xxh3_64_hexdigest(restored)
     return Chunk(planned, made.chain, len(cut.raw), made.octets, *hashes, made.loss)

@@ -98,11 +98,11 @@ class BaseTensor:
 
     Args:
         piece_bytes: raw bytes of its chunks, which ours shall have too.
-        piece: returns a chunk's raw bytes, by number.
+        history: returns a chunk's raw bytes, by number, and after them what it is a difference to in turn, if it is.
     """
 
     piece_bytes: int
-    piece: Callable[[int], Octets]
+    history: Callable[[int], tuple[Octets, ...]]
 
 
 Policy = Callable[[Tensor, BaseTensor | None], Treatment]

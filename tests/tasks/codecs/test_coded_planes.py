@@ -109,7 +109,7 @@ def test_the_policy_takes_differences_only_where_they_are_smaller() -> None:
     near, far = rng.standard_normal((2, 20_000)).astype("<f4")
     now = Given("w", "F32", (20_000,), (near * np.float32(1.0001)).tobytes())
     found = [
-        lossless()(now, BaseTensor(2**19, lambda _number, base=base: base.tobytes())).delta for base in (near, far)
+        lossless()(now, BaseTensor(2**19, lambda _number, base=base: (base.tobytes(),))).delta for base in (near, far)
     ]
     assert (found, lossless()(now, None).delta) == ([True, False], False)
 
