@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path("runs/bench-checkpoint")
-PARTS = ("lossless", "lossy", "bits", "networks", "learned", "presets", "memory", "damage", "kills")
+PARTS = ("lossless", "deltas", "lossy", "bits", "networks", "learned", "presets", "memory", "damage", "kills")
 
 
 def main(argv: list[str] | None = None) -> None:
