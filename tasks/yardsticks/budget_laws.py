@@ -12,8 +12,8 @@ from tasks.problems.budget_dimensions import Dimension, Floats, Law, PowerLaw
 STEP = 1e-5
 """Of log scale, over which slopes are measured: the error of a central difference is about 1e-11 of the slope."""
 
-SECTIONS, ROUNDS = 33, 11
-"""Scales that are looked at in a search for a slope, and how often: 32 ** -11 of the range is below rounding."""
+SECTIONS, ROUNDS = 129, 8
+"""Scales that are looked at in a search for a slope, and how often: 128 ** -8 of the range is below rounding."""
 
 MOST_LOG = 600.0
 """Logarithm of the largest multiplier, and less its smallest, in which it is looked for."""
@@ -105,8 +105,9 @@ def by_multiplier(dimensions: Sequence[Dimension], budget: float) -> Scales:
             prices[side], scales[side] = price, scale
         return math.log(max(takes / budget, SMALLEST))
 
-    if over(-MOST_LOG) > 0.0 > over(MOST_LOG):
-        brentq(over, -MOST_LOG, MOST_LOG, xtol=1e-14, rtol=1e-14)
+    cheap, dear = _bracket(dimensions, budget)
+    if over(cheap) > 0.0 > over(dear):
+        brentq(over, cheap, dear, xtol=1e-14, rtol=1e-14)
     scale = _between(dimensions, scales["fits"], scales["over"], budget)
     price = prices["fits"]
     dual = log_performance(dimensions, scales["fits"]) + price * (budget - spent(dimensions, scales["fits"]))
@@ -149,6 +150,25 @@ def spent(dimensions: Sequence[Dimension], scale: Floats) -> float:
 def _at(dimensions: Sequence[Dimension], price: float) -> Floats:
     """Return the scale of each dimension at which one more unit of spend brings ``price``."""
     return np.array([_grown(each, price) for each in dimensions])
+
+
+def _bracket(dimensions: Sequence[Dimension], budget: float) -> tuple[float, float]:
+    """Return logarithms of a multiplier at which too much is spent and of one at which it is not, near each other."""
+    worths, costs = [], []
+    for each in dimensions:
+        place = np.linspace(math.log(each.least), math.log(each.most), SAMPLES)
+        worths.append(np.minimum.accumulate(_worth(each, place)))
+        costs.append(each.price(np.clip(np.exp(place), each.least, each.most)))
+    every = np.concatenate(worths)
+    tried = np.geomspace(every[every > 0.0].min(), every.max(), SAMPLES)
+    more, less = np.zeros(SAMPLES), np.zeros(SAMPLES)
+    for worth, cost in zip(worths, costs, strict=True):
+        grown = np.searchsorted(-worth, -tried)  # samples that are worth more than the multiplier
+        less += cost[np.maximum(grown - 1, 0)]
+        more += cost[np.minimum(grown, SAMPLES - 1)]
+    over, fits = np.flatnonzero(less > budget), np.flatnonzero(more <= budget)
+    cheap = math.log(tried[over[-1]]) if over.size else -MOST_LOG
+    return cheap, math.log(tried[fits[0]]) if fits.size else MOST_LOG
 
 
 def _grown(dimension: Dimension, price: float) -> float:
