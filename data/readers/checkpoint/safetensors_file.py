@@ -115,7 +115,8 @@ def _weight_map(index: Path, text: bytes) -> dict[str, str]:
     if not isinstance(entries, dict) or not entries:
         raise BadRecord(str(index), expected, repr(entries)[:80])
     for name, file in entries.items():
-        if not isinstance(file, str) or not file or Path(file).name != file or "\\" in file or "\0" in file:
+        bare = isinstance(file, str) and file not in ("", "..") and Path(file).name == file
+        if not bare or "\\" in file or "\0" in file:
             raise BadRecord(f"{index}: weight_map.{name}", "the name of a file beside the index", repr(file)[:80])
     if len(set(entries.values())) > SHARDS_MAX:
         raise BadRecord(str(index), f"at most {SHARDS_MAX} shards", str(len(set(entries.values()))))
