@@ -1,6 +1,7 @@
 """An archive by somebody who means harm, with every checksum right, is refused by name, in little memory and time."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import zstandard
 
 from data.errors import BadRecord
 from tests.fuzz_archives import case, judged, run
+from tests.fuzz_files import judged_case
 from tests.fuzz_samples import Sample, closed, read_all, samples
 
 
@@ -45,6 +47,25 @@ def test_five_hundred_mutated_archives_are_refused_or_whole() -> None:
 def test_ten_thousand_mutated_archives_are_refused_or_whole() -> None:
     told: list[str] = []
     assert run(10_000, 11, told.append) == (10_000, 0), told
+
+
+def test_a_hundred_mutated_files_are_refused_or_whole_and_leave_nothing_behind() -> None:
+    for number in range(100):
+        assert judged_case(7, number)[1] in ("refused", "read")
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutated_files_are_refused_or_whole_and_leave_nothing_behind() -> None:
+    told: list[str] = []
+    assert run(10_000, 11, told.append, of="files") == (10_000, 0), told
+
+
+def test_the_night_reads_a_million_archives() -> None:
+    """And each change ten thousand: slow tests are run by ``make system``, in ``.ci/run``."""
+    root = Path(__file__).parents[3]
+    nightly = (root / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8")
+    assert "{of: archives, count: 1000000}" in nightly
+    assert "make system" in (root / ".ci" / "run").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("what", ["chains", "tensors"])
