@@ -179,12 +179,20 @@ class Archive:
         content = self.content_of(stored)
         if content.recipe is not None:
             return bytearray(self._rebuilt(content, workers).data.cast("B")[first:last])
-        try:
-            out = bytearray(last - first)
-        except MemoryError as error:
-            raise BadRecord(f"{self.path}: {stored.name}", "a range that memory can hold", f"{last - first}") from error
+        out = self._room(stored, last - first)
         self._fill([_Range(stored, first, memoryview(out))], workers)
         return out
+
+    def read_all(self, tensors: Sequence[Stored], workers: int = 1) -> list[bytearray]:
+        """Return the bytes of tensors; threads go from one tensor to the next without waiting for one another.
+
+        Raises:
+            SourceUnavailable: the file cannot be read.
+            BadRecord: a chunk is damaged; names the file, the tensor and the chunk.
+        """
+        held = [self._room(stored, stored.raw_bytes) for stored in tensors]
+        self.read_into([(stored, memoryview(out)) for stored, out in zip(tensors, held, strict=True)], workers)
+        return held
 
     def read_into(self, wanted: Sequence[Wanted], workers: int = 1) -> None:
         """Put the bytes of tensors where they are wanted; chunks are decoded in place, by as many threads for them all.
@@ -322,6 +330,13 @@ class Archive:
             wanted = f"a tensor of {stored.dtype} {stored.shape} in pieces of {stored.piece_bytes} bytes"
             raise BadRecord(f"{self.base.path}: {below.name}", wanted, str(found))
         return self.base, content
+
+    def _room(self, stored: Stored, length: int) -> bytearray:
+        """Return room for bytes of a tensor."""
+        try:
+            return bytearray(length)
+        except MemoryError as error:
+            raise BadRecord(f"{self.path}: {stored.name}", "a range that memory can hold", f"{length}") from error
 
     def _rebuilt(self, stored: Stored, workers: int) -> npt.NDArray[np.uint8]:
         where = f"{self.path}: {stored.name}"

@@ -260,5 +260,6 @@ def _write(
 
 
 def _load(archive: Archive, framework: Framework, workers: int) -> "dict[str, Array]":
-    opened = Opened(archive, framework, workers)
-    return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  not a dictionary
+    tensors = archive.index.tensors
+    held = zip(tensors, archive.read_all(tensors, workers), strict=True)
+    return {each.name: array_of(octets, each.name, each.dtype, each.shape, framework) for each, octets in held}

@@ -200,22 +200,22 @@ def decoder_table(shares: Counts, table: npt.NDArray[np.uint32]) -> None:
 
 @inner
 def _pushed(
-    state: np.uint64, table: npt.NDArray[np.uint64], symbol: int, words: Words, at: int
+    state: np.uint64, table: npt.NDArray[np.uint64], row: np.uint64, words: Words, at: np.uint64
 ) -> tuple[Scalar, Scalar]:
     """Put a symbol into a state; where it is full its low 16 bits go to ``words[at]`` first, and ``at`` moves down."""
     words[at] = np.uint16(state)
-    full = np.int64(state >= table[symbol, 0])
-    state >>= u8(full << 4)
-    turns = (state * table[symbol, 1]) >> u8(_RECIPROCAL_BITS)
-    return state + table[symbol, 3] + turns * table[symbol, 2], at - full
+    full = u8(state >= table[row])
+    state >>= full << u8(4)
+    turns = (state * table[row + u8(1)]) >> u8(_RECIPROCAL_BITS)
+    return state + table[row + u8(3)] + turns * table[row + u8(2)], at - full
 
 
 @inner
-def _row(contexts: Bytes | None, symbols: Bytes, i: int) -> Scalar:
-    """Return where symbol ``i`` stands in the tables."""
+def _row(contexts: Bytes | None, symbols: Bytes, i: np.uint64) -> Scalar:
+    """Return where symbol ``i`` begins in the tables."""
     if contexts is None:
-        return u8(symbols[i])
-    return u8(contexts[i]) << u8(8) | u8(symbols[i])
+        return u8(symbols[i]) << u8(2)
+    return u8(contexts[i]) << u8(10) | u8(symbols[i]) << u8(2)
 
 
 @inner
@@ -228,34 +228,36 @@ def encode(symbols: Bytes, contexts: Bytes | None, tables: npt.NDArray[np.uint64
         tables: :func:`encoder_table` of each context, one below the other, ``(contexts * 256, 4)``.
         words: ``(length,)``, at least ``n + 9``.
     """
-    at = len(words) - 1
+    flat = tables.reshape(-1)
+    at = u8(len(words) - 1)  # positions without a sign: others are looked at each time, whether they count from the end
     a = b = c = d = u8(_LOWEST)
-    whole = len(symbols) & ~3
-    i = len(symbols) - 1
-    while i >= whole:
-        a, at = _pushed(a, tables, _row(contexts, symbols, i), words, at)
-        i -= 1
-    for i in range(whole - 4, -1, -4):
-        d, at = _pushed(d, tables, _row(contexts, symbols, i + 3), words, at)
-        c, at = _pushed(c, tables, _row(contexts, symbols, i + 2), words, at)
-        b, at = _pushed(b, tables, _row(contexts, symbols, i + 1), words, at)
-        a, at = _pushed(a, tables, _row(contexts, symbols, i), words, at)
-    at += 1
+    whole = u8(len(symbols) & ~3)
+    i = u8(len(symbols))
+    while i > whole:
+        i -= u8(1)
+        a, at = _pushed(a, flat, _row(contexts, symbols, i), words, at)
+    while i > u8(0):
+        i -= u8(4)
+        d, at = _pushed(d, flat, _row(contexts, symbols, i + u8(3)), words, at)
+        c, at = _pushed(c, flat, _row(contexts, symbols, i + u8(2)), words, at)
+        b, at = _pushed(b, flat, _row(contexts, symbols, i + u8(1)), words, at)
+        a, at = _pushed(a, flat, _row(contexts, symbols, i), words, at)
+    begin = np.int64(at) + 1
     for state in (d, c, b, a):
-        at -= 2
-        words[at] = np.uint16(state)
-        words[at + 1] = np.uint16(state >> u8(16))
-    return at
+        begin -= 2
+        words[begin] = np.uint16(state)
+        words[begin + 1] = np.uint16(state >> u8(16))
+    return begin
 
 
 @inner
-def _pulled(state: np.uint32, entry: np.uint32, words: Words, at: int) -> tuple[Scalar, Scalar]:
+def _pulled(state: np.uint32, entry: np.uint32, words: Words, at: np.uint64) -> tuple[Scalar, Scalar]:
     """Take a symbol out of a state; where that leaves it too low, 16 bits come from ``words[at]``."""
     share, within = (entry >> u4(8)) & u4(SCALE - 1), entry >> u4(20)
     state = share * (state >> u4(SCALE_BITS)) + within
     low = state < u4(_LOWEST)
     fed = state << u4(16) | u4(words[at])
-    return (fed if low else state), at + np.int64(low)
+    return (fed if low else state), at + u8(low)
 
 
 @inner
@@ -268,46 +270,44 @@ def decode(words: Words, contexts: Bytes | None, tables: npt.NDArray[np.uint32],
         tables: :func:`decoder_table` of each context, one after the other, ``(contexts * 4096,)``.
         symbols: ``(n,)``, to be filled.
     """
-    end = len(words) - 1
-    if end < 8:
+    if len(words) - 1 < 8:
         return False
     states = np.zeros(4, np.uint32)
     for lane in range(4):
         states[lane] = u4(words[2 * lane]) | u4(words[2 * lane + 1]) << u4(16)
         if states[lane] >= u4(_LOWEST << 16) or states[lane] < u4(_LOWEST):
             return False
-    at = 8
+    end, at, i = u8(len(words) - 1), u8(8), u8(0)
     a, b, c, d = states[0], states[1], states[2], states[3]
-    whole = len(symbols) & ~3
-    i = 0
-    while i < whole and at <= end - 4:
-        entry = tables[_slot(contexts, i, a)]
-        symbols[i] = np.uint8(entry)
-        a, at = _pulled(a, entry, words, at)
-        entry = tables[_slot(contexts, i + 1, b)]
-        symbols[i + 1] = np.uint8(entry)
-        b, at = _pulled(b, entry, words, at)
-        entry = tables[_slot(contexts, i + 2, c)]
-        symbols[i + 2] = np.uint8(entry)
-        c, at = _pulled(c, entry, words, at)
-        entry = tables[_slot(contexts, i + 3, d)]
-        symbols[i + 3] = np.uint8(entry)
-        d, at = _pulled(d, entry, words, at)
-        i += 4
+    whole = u8(len(symbols) & ~3)
+    while i < whole and at + u8(4) <= end:
+        first = tables[_slot(contexts, i, a)]
+        second = tables[_slot(contexts, i + u8(1), b)]
+        third = tables[_slot(contexts, i + u8(2), c)]
+        fourth = tables[_slot(contexts, i + u8(3), d)]
+        symbols[i] = np.uint8(first)
+        symbols[i + u8(1)] = np.uint8(second)
+        symbols[i + u8(2)] = np.uint8(third)
+        symbols[i + u8(3)] = np.uint8(fourth)
+        a, at = _pulled(a, first, words, at)
+        b, at = _pulled(b, second, words, at)
+        c, at = _pulled(c, third, words, at)
+        d, at = _pulled(d, fourth, words, at)
+        i += u8(4)
     states[0], states[1], states[2], states[3] = a, b, c, d
-    while i < len(symbols):  # near the end of the stream, where each step is looked at
-        lane = i & 3 if i < whole else 0
+    while i < u8(len(symbols)):  # near the end of the stream, where each step is looked at
+        lane = np.int64(i) & 3 if i < whole else 0
         entry = tables[_slot(contexts, i, states[lane])]
         symbols[i] = np.uint8(entry)
         states[lane], at = _pulled(states[lane], entry, words, at)
         if at > end:
             return False
-        i += 1
+        i += u8(1)
     return at == end and bool(np.all(states == u4(_LOWEST)))
 
 
 @inner
-def _slot(contexts: Bytes | None, i: int, state: np.uint32) -> Scalar:
+def _slot(contexts: Bytes | None, i: np.uint64, state: np.uint32) -> Scalar:
     """Return where a state's next symbol stands in the tables."""
     if contexts is None:
         return state & u4(SCALE - 1)

@@ -10,21 +10,23 @@ _MULTIPLIER = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, odd (Knuth, The 
 
 
 @kernel
-def repeated_share(octets: Bytes) -> float:
-    """Return the share of runs of 8 bytes, at every eighth byte, that were there before; of a sixteenth of them.
+def repeated_share(octets: Bytes, of: int) -> float:
+    """Return the share of runs of 8 bytes, at every eighth byte, that were there before; of one in ``of`` of them.
 
-    Which sixteenth is decided by their content, so that a run is looked at each time that it comes, or never.
+    Which ones is decided by their content, so that a run is looked at each time that it comes, or never.
 
     Args:
         octets: ``(bytes,)``, a whole number of eights.
+        of: a power of two, at most 256.
     """
     runs = octets.view(np.uint64)
     seen = np.zeros(1 << _SLOT_BITS, np.uint64)
+    others = u8(of - 1)
     looked_at = 0
     found = 0
     for i in range(len(runs)):
         mixed = runs[i] * u8(_MULTIPLIER)
-        if (mixed >> u8(40)) & u8(15) == u8(0):
+        if (mixed >> u8(40)) & others == u8(0):
             slot = mixed >> u8(64 - _SLOT_BITS)
             looked_at += 1
             found += seen[slot] == runs[i] + u8(1)

@@ -1,12 +1,16 @@
 """How do bytes become a Zstandard frame (RFC 8878), tuned for text or for weights?"""
 
+import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import zstandard
 
 from data.schemas.tensor import Octets
 from tasks.codecs.protocol import Around
+
+_OWN = threading.local()  # a compressor for each thread: making one takes longer than packing a small tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,8 @@ class Zstd:
     def encode(self, raw: Octets, around: Around) -> bytes:
         """Return ``raw`` as one frame; without a search the width of a word says how many planes lie in it."""
         if self.search == "repeats":
-            return zstandard.ZstdCompressor(level=3).compress(raw)
-        compressor = zstandard.ZstdCompressor(compression_params=_frequencies_only()).compressobj(size=len(raw))
+            return _compressor(self.search).compress(raw)
+        compressor = _compressor(self.search).compressobj(size=len(raw))
         plane = max(1, len(raw) // around.word_bytes)
         packed = bytearray()
         view = memoryview(raw)
@@ -53,6 +57,19 @@ class Zstd:
             raise ValueError(f"expected a whole zstd frame, found: {error}") from error
 
 
+def _compressor(search: str) -> zstandard.ZstdCompressor:
+    """Return this thread's compressor; nothing of one frame goes into the next."""
+    found: zstandard.ZstdCompressor | None = getattr(_OWN, search, None)
+    if found is None:
+        if search == "repeats":
+            found = zstandard.ZstdCompressor(level=3)
+        else:
+            found = zstandard.ZstdCompressor(compression_params=_frequencies_only())
+        setattr(_OWN, search, found)
+    return found
+
+
+@cache
 def _frequencies_only() -> zstandard.ZstdCompressionParameters:
     """Return the parameters that keep zstd from searching; a target length of 0 is what keeps Huffman coding on."""
     return zstandard.ZstdCompressionParameters(

@@ -318,3 +318,37 @@ def test_an_index_that_declares_a_gigabyte_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[:-FOOTER_BYTES] + fields + struct.pack("<I8s", zlib.crc32(fields), MAGIC))
     with pytest.raises(BadRecord, match="1073741824 raw"):
         read_index(path)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_tensors_are_read_where_they_are_wanted(tmp_path: Path, workers: int) -> None:
+    """Chunks of one tensor, of several, of a twin and of an empty one; and buffers that are too short are refused."""
+    rng = np.random.default_rng(11)
+    large = rng.standard_normal(300_001).astype("<f4").tobytes()
+    tensors = [
+        Given("large", "F32", (300_001,), large),
+        Given("noise", "U8", (700_000,), rng.bytes(700_000)),
+        Given("none", "F32", (0, 3), b""),
+        Given("twin", "F32", (300_001,), large),
+    ]
+    path = tmp_path / "a.qfz"
+    path.write_bytes(archive_of(*tensors))
+    with open_archive(path) as archive:
+        wanted = [(stored, memoryview(bytearray(stored.raw_bytes))) for stored in archive.index.tensors]
+        archive.read_into(wanted, workers)
+        assert [bytes(out) for _, out in wanted] == [tensor.octets for tensor in tensors]
+        assert archive.read_all(archive.index.tensors, workers) == [tensor.octets for tensor in tensors]
+        for wrong in (memoryview(bytearray(699_999)), memoryview(bytes(700_000))):
+            with pytest.raises(ValueError, match="noise: expected 700000 bytes to write to"):
+                archive.read_into([(archive.tensor("noise"), wrong)], workers)
+
+
+def test_a_damaged_chunk_among_many_tensors_is_named(tmp_path: Path) -> None:
+    tensors = [Given(f"t{k}", "U8", (600_000,), np.random.default_rng(k).bytes(600_000)) for k in range(4)]
+    path = tmp_path / "a.qfz"
+    octets = bytearray(archive_of(*tensors))
+    for tensor in tensors[1:]:
+        octets[octets.index(tensor.octets[550_000:550_100])] ^= 1
+    path.write_bytes(octets)
+    with open_archive(path) as archive, pytest.raises(BadRecord, match="t1, chunk 1"):
+        archive.read_all(archive.index.tensors, workers=3)
