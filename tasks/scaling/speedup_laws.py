@@ -169,5 +169,16 @@ class Usl:
         return np.array(found)
 
 
+def serial_share(serial: float, workers: float) -> float:
+    """Return the serial share relative to a start with ``workers``: its odds are those of one worker times ``workers``.
+
+    Args:
+        serial: share relative to one worker.
+        workers: with whom the speedup is 1.
+    """
+    odds = workers * serial / (1.0 - serial)
+    return odds / (1.0 + odds)
+
+
 def _slowed(n: Floats, contention: Floats | float, coherency: Floats | float) -> Floats:
     return 1.0 + (n - 1.0) * (contention + coherency * n)
