@@ -25,6 +25,7 @@ from tests.benchmarks.checkpoint.network_peers import Kept, Method
 
 FOLDER = Path("runs/bench-checkpoint")
 ERRORS, ALL_ERRORS = (1e-2, 1e-3), (1e-1, 1e-2, 1e-3)
+TABLES = ("cells", "orders", "noise", "twin")
 EVALUATIONS = 60
 SEED = 20
 
@@ -70,22 +71,23 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=TENSORS, metavar="NAME", help=f"of {', '.join(TENSORS)}")
     parser.add_argument("--errors", nargs="+", type=float, help=f"instead of {', '.join(map(str, ERRORS))}")
     parser.add_argument("--all", action="store_true", help="all tensors, all errors")
-    parser.add_argument("--tables", nargs="*", default=["cells", "orders", "noise", "twin"])
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args(argv)
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / "networks.json"
     told: dict[str, object] = json.loads(path.read_text()) if path.is_file() else {}
-    if "cells" in options.tables:
-        names = options.only or (TENSORS if options.all else TABLED)
-        told["cells"] = cells(list(names), options.errors or list(ALL_ERRORS if options.all else ERRORS))
-    if "orders" in options.tables:
-        told["orders"] = network_orders.orders(options.seeds, FOLDER)
-    if "noise" in options.tables:
-        told["noise"] = network_orders.noise(min(5, options.seeds))
-    if "twin" in options.tables:
-        told["twin"] = network_twin.twin()
-    path.write_text(json.dumps(told, indent=1) + "\n")
+    names = options.only or (TENSORS if options.all else TABLED)
+    errors = options.errors or list(ALL_ERRORS if options.all else ERRORS)
+    tables: dict[str, Callable[[], object]] = {
+        "cells": lambda: cells(list(names), errors),
+        "orders": lambda: network_orders.orders(options.seeds, FOLDER),
+        "noise": lambda: network_orders.noise(min(5, options.seeds)),
+        "twin": network_twin.twin,
+    }
+    for table in options.tables:
+        told[table] = tables[table]()
+        path.write_text(json.dumps(told, indent=1) + "\n")  # what takes minutes is kept whatever happens next
 
 
 def cells(names: list[str], errors: list[float]) -> list[dict[str, object]]:

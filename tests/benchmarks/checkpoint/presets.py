@@ -49,7 +49,8 @@ def main(argv: list[str] | None = None) -> None:
         compress = _compress_rows(tensors, others, options.bound, options.seed, Path(folder))
         restore = _restore_rows(tensors, others, options.seed, Path(folder))
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "presets.json").write_text(json.dumps({"compress": compress, "restore": restore}, indent=1))
+    told = {"bound": options.bound, "compress": compress, "restore": restore}
+    (OUT / "presets.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 def _tensors(seed: int) -> tuple[dict[str, Array], list[Array]]:
