@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import jsonschema
 import numpy as np
@@ -10,9 +11,13 @@ import pytest
 from tasks.codecs.chain import Chain
 from tasks.codecs.coded_planes import CodedPlanes
 from tasks.codecs.delta import Delta
+from tasks.codecs.networks.form import Kind, NetworkForm, decompose
+from tasks.codecs.networks.quantised import from_bytes, quantise, to_bytes
+from tasks.codecs.networks.rebuild import tensor_octets
 from tasks.codecs.protocol import Around
 from tasks.codecs.schema import PATH, schema_text
 from tests.fuzz_samples import samples
+from tests.tasks.codecs import network_reader_from_the_page as networks_page
 from tests.tasks.codecs import reader_from_the_page as page
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -22,8 +27,9 @@ def test_the_published_schema_is_the_one_of_the_dataclasses() -> None:
     assert PATH.read_text(encoding="utf-8") == schema_text()
 
 
-def test_the_reader_of_the_page_shares_nothing_with_the_code() -> None:
-    text = Path(page.__file__).read_text(encoding="utf-8")
+@pytest.mark.parametrize("reader", [page, networks_page])
+def test_a_reader_of_the_page_shares_nothing_with_the_code(reader: ModuleType) -> None:
+    text = Path(str(reader.__file__)).read_text(encoding="utf-8")
     assert not any(f"{word} {package}" in text for word in ("import", "from") for package in ("tasks", "data", "tests"))
 
 
@@ -94,6 +100,22 @@ def test_differences_are_read_by_the_page(dtype: str) -> None:
     raw = words.tobytes()
     packed = bytes(Delta().encode(raw, Around(dtype, base)))
     assert page.difference(packed, base, dtype) == raw
+
+
+@pytest.mark.parametrize("kind", ["cp", "tucker", "tt", "qtt"])
+@pytest.mark.parametrize("relative_error", [0.2, 1e-3, 1e-6])
+def test_networks_are_read_by_the_page(kind: Kind, relative_error: float) -> None:
+    rng = np.random.default_rng(8)
+    axes = [np.linspace(0.0, 1.0, length) for length in (12, 8, 6)]
+    smooth = np.exp(-np.abs(axes[0][:, None, None] - axes[1][None, :, None]) - 2.0 * axes[2])
+    form = NetworkForm(kind, ((3, 4), (2, 2, 2), (6,)), (0, 2, 1, 5, 3, 4), (2, 1, 1, 2))
+    if kind == "qtt":
+        form = NetworkForm(kind, ((3, 4), (2, 2, 2), (6,)), (0, 2, 1, 5, 3, 4), (1,) * 6)
+    found = quantise(decompose(smooth, form, relative_error / 2, rng), relative_error / 2)
+    read = networks_page.tensor(to_bytes(found))
+    wanted = np.frombuffer(tensor_octets(from_bytes(to_bytes(found)), "F64").tobytes(), "<f8").reshape(smooth.shape)
+    np.testing.assert_allclose(read, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+    assert np.linalg.norm(read - smooth) <= 1.1 * relative_error * np.linalg.norm(smooth)
 
 
 @pytest.mark.parametrize("chain", [(CodedPlanes(rotated=True),)])
