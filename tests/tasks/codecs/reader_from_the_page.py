@@ -105,6 +105,10 @@ def undone(operation: dict[str, Any], packed: bytes, dtype: str, below: bytes | 
         return words_of(planes, rotated=operation.get("rotated", False))
     if operation["kind"] == "coded_planes":
         return coded_planes(packed, width, rotated=operation.get("rotated", False))
+    if operation["kind"] == "quantised":
+        return quantised(Bytes(packed), dtype, [operation["step"]], 1 << 62, 1 << 62)
+    if operation["kind"] == "quantised_groups":
+        return quantised_groups(Bytes(packed), dtype, operation)
     assert operation["kind"] == "delta"
     assert below is not None
     return difference(packed, below, dtype)
@@ -250,3 +254,73 @@ def contexts_of(base: list[int], width: int, exponent_bits: int) -> list[int]:
     exponents = [word >> (8 * width - 1 - exponent_bits) & ((1 << exponent_bits) - 1) for word in base]
     often = [value for value in set(exponents) if 1024 * exponents.count(value) >= len(base)]
     return [min(max(max(often, default=0) - exponent, 0), 15) for exponent in exponents]
+
+
+def run(octets: Bytes, count: int) -> list[int]:
+    """Return the integers of a run."""
+    least, shift = int.from_bytes(octets.take(4), "little", signed=True), octets.number(1)
+    if shift == 255:
+        return [least] * count
+    bins, end = [], 0
+    for _ in range(octets.number(1) + 1):
+        how = octets.number(1)
+        start = end + (octets.number(2) if how >> 4 == 15 else how >> 4)
+        end = start + (1 << how % 16)
+        bins.append((least + (start << shift), how % 16 + shift))
+    assert end <= 1024
+    shares = table(octets)
+    words = octets.number(4)
+    found = symbols([octets.number(2) for _ in range(words)], [shares], [0] * count)
+    places, used = int.from_bytes(octets.take(4 * octets.number(4)), "little"), 0
+    integers = []
+    for symbol in found:
+        base, width = bins[symbol]
+        integers.append(base + (places >> used) % (1 << width))
+        used += width
+    return integers
+
+
+def quantised(octets: Bytes, dtype: str, steps: list[float], first: int, group: int) -> bytes:
+    """Return the elements of a quantised chunk; steps of groups, the first of ``first`` elements."""
+    count, exact = octets.number(4), octets.number(4)
+    places, last = [], -1
+    for _ in range(exact):
+        gap = bits = 0
+        while True:
+            octet = octets.number(1)
+            gap, bits = gap | octet % 128 << bits, bits + 7
+            if octet < 128:
+                break
+        last += gap + 1
+        places.append(last)
+    width = width_of(dtype)
+    kept = octets.take(exact * width)
+    levels = np.frombuffer(octets.take(octets.number(1)), np.int8).tolist()
+    integers = run(octets, count) if count else []
+    assert octets.rest() == b""
+    values = []
+    for i, q in enumerate(integers):
+        step = steps[0 if i < first else 1 + (i - first) // group]
+        further = levels[min(abs(q), len(levels)) - 1] if levels and q else 0
+        values.append((256 * q + (further if q > 0 else -further)) * (step / 256) if levels else q * step)
+    with np.errstate(over="ignore"):
+        rounded = np.array(values, np.float64).astype("<f8" if dtype == "F64" else "<f4")
+        if dtype == "F16":
+            rounded = rounded.astype("<f2")
+    elements = rounded.view(f"<u{rounded.itemsize}")
+    if dtype == "BF16":
+        elements = ((elements + (0x7FFF + (elements >> 16 & 1))) >> 16).astype("<u2")
+    elements = elements.copy()
+    elements[places] = np.frombuffer(kept, f"<u{width}")
+    return elements.tobytes()
+
+
+def quantised_groups(octets: Bytes, dtype: str, operation: dict[str, Any]) -> bytes:
+    head = Bytes(octets.take(octets.number(4)))
+    count = int.from_bytes(octets.octets[octets.at : octets.at + 4], "little")
+    groups = 1 + -(-max(0, count - operation["first"]) // operation["group"]) if count else 0
+    dropped = {8: 7, 4: 15}[operation["bits"]]
+    upper = np.array(run(head, groups) if groups else [], np.int64).astype(np.uint32) << np.uint32(dropped)
+    assert head.rest() == b""
+    steps = upper.astype(np.uint32).view(np.float32).astype(float).tolist()
+    return quantised(octets, dtype, steps, operation["first"], operation["group"])

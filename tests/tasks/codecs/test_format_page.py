@@ -1,6 +1,7 @@
 """The page and the schema that are published say what archives are: enough to write a reader from."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,8 @@ from tasks.codecs.networks.form import Kind, NetworkForm, decompose
 from tasks.codecs.networks.quantised import from_bytes, quantise, to_bytes
 from tasks.codecs.networks.rebuild import tensor_octets
 from tasks.codecs.protocol import Around
+from tasks.codecs.quantise import Quantised
+from tasks.codecs.quantise_groups import QuantisedGroups
 from tasks.codecs.schema import PATH, schema_text
 from tests.fuzz_samples import samples
 from tests.tasks.codecs import network_reader_from_the_page as networks_page
@@ -43,20 +46,20 @@ def test_the_golden_archives_are_read_by_the_page(name: str) -> None:
         assert b"".join(found.values()) == (GOLDEN / "small.safetensors").read_bytes()
 
 
-LOSSLESS = {"zstd", "planes", "coded_planes", "delta"}
+OPERATIONS = {"zstd", "planes", "coded_planes", "delta", "quantised", "quantised_groups"}
 
 
 def test_generated_archives_are_read_by_the_page() -> None:
     seen = set()
     for sample in samples():
         kinds = {operation["kind"] for chain in sample.index["chains"] for operation in chain}
-        if kinds <= LOSSLESS and not any("recipe" in stored for stored in sample.index["tensors"]):
+        if kinds <= OPERATIONS and not any("recipe" in stored for stored in sample.index["tensors"]):
             below = None if sample.base is None else page.read_archive(sample.base)
             found = page.read_archive(sample.octets, below)
             assert found.pop("") == b"{}"
             assert found == sample.tensors
             seen |= kinds
-    assert seen == LOSSLESS
+    assert seen == OPERATIONS
 
 
 def floats(dtype: str, count: int) -> bytes:
@@ -100,6 +103,18 @@ def test_differences_are_read_by_the_page(dtype: str) -> None:
     raw = words.tobytes()
     packed = bytes(Delta().encode(raw, Around(dtype, base)))
     assert page.difference(packed, base, dtype) == raw
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32", "F64"])
+@pytest.mark.parametrize(
+    "codec", [Quantised(0.01, 0.006), Quantised(0.05, 0.045), QuantisedGroups(8, 100, 30), QuantisedGroups(4, 64, 64)]
+)
+def test_quantised_chunks_are_read_by_the_page(codec: Quantised | QuantisedGroups, dtype: str) -> None:
+    raw = floats(dtype, 3_001)  # with an infinity and one that is no number
+    packed = bytes(codec.encode(raw, Around(dtype)))
+    assert int.from_bytes(packed[4:8], "little") >= 2 or codec.kind == "quantised_groups"
+    wanted = bytes(codec.decode(packed, Around(dtype), len(raw)))
+    assert page.undone(asdict(codec), packed, dtype, None) == wanted
 
 
 @pytest.mark.parametrize("kind", ["cp", "tucker", "tt", "qtt"])
