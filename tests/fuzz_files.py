@@ -27,7 +27,7 @@ from tasks.codecs.keeping import Packing
 from tasks.codecs.restore import Restoring, restore_checkpoint
 from tests.fuzz_archives import outcome_of
 from tests.fuzz_mutations import change_field, mutated, scarred
-from tests.fuzz_samples import REBUILT_BYTES, Sample, taken_apart
+from tests.fuzz_samples import REBUILT_BYTES, Sample, parts, taken_apart
 
 _RESTORING = Restoring(limit_bytes=1 << 24, memory_bytes=REBUILT_BYTES)
 _SHARDS = "model.safetensors.index.json"
@@ -101,21 +101,24 @@ def _kept(name: str, files: dict[str, bytes], packing: Packing) -> Kept:
 
 
 def _chain() -> Kept:
-    """Return an archive that needs one that needs another."""
+    """Return an archive that needs one that needs another, of numbers that go on as they went."""
     rng = np.random.default_rng(3)
     values = rng.standard_normal(3_000).astype("<f4")
+    step = (1e-4 * rng.standard_normal(3_000)).astype("<f4")
     with tempfile.TemporaryDirectory() as place:
         folder, base = Path(place), None
         for name in ("a", "b", "c"):
-            values = values + (1e-6 * rng.standard_normal(3_000)).astype("<f4")
+            values = values + step + (1e-6 * rng.standard_normal(3_000)).astype("<f4")
             save_file({"w": values}, folder / f"{name}.safetensors")
-            compress_checkpoint(folder / f"{name}.safetensors", folder / f"{name}.qfz", base=base)
+            compress_checkpoint(
+                folder / f"{name}.safetensors", folder / f"{name}.qfz", base=base, packing=Packing(effort="small")
+            )
             base = folder / f"{name}.qfz"
         restore_checkpoint(folder / "c.qfz", folder / "out")
         below = {name: (folder / name).read_bytes() for name in ("b.qfz", "a.qfz")}
         octets = (folder / "c.qfz").read_bytes()
         tensors = {name: array.tobytes() for name, array in qfz.load_file(folder / "c.qfz").items()}
-        top = Sample("chain", octets, {}, b"", None, tensors)
+        top = Sample("chain", octets, *parts(octets), None, tensors)
         return Kept("chain", top, below, _files(folder / "out"))
 
 
@@ -206,7 +209,7 @@ def _given(folder: Path, rng: np.random.Generator) -> tuple[Kept, bool]:
     whole, mended = {"c.qfz": kept.top.octets, **kept.below}, False
     names = tuple(whole)
     chosen = names[int(rng.integers(len(names)))]
-    how = int(rng.integers(4)) if kept.below else 4
+    how = int(rng.integers(5)) if kept.below else 4
     if how == 0:
         whole[chosen] = whole[names[int(rng.integers(len(names)))]]
         mended = chosen == "c.qfz"  # a whole archive of something else is no damage

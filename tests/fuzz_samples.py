@@ -174,10 +174,14 @@ def _written(name: str, given: list[Given], below: Sample | None = None) -> Samp
 
 def taken_apart(name: str, octets: bytes, base: bytes | None = None) -> Sample:
     """Return a whole archive as a sample."""
-    footer = container.read_ends(io.BytesIO(octets), Path(name))[1]
+    return Sample(name, octets, *parts(octets), base, read_all(octets, base))
+
+
+def parts(octets: bytes) -> tuple[Any, bytes]:
+    """Return the index of an archive as JSON, and its chunks."""
+    footer = container.read_ends(io.BytesIO(octets), Path("a.qfz"))[1]
     text = zstandard.decompress(octets[footer.offset : footer.offset + footer.length])
-    chunks = octets[len(container.OPENING) : footer.offset]
-    return Sample(name, octets, json.loads(text), chunks, base, read_all(octets, base))
+    return json.loads(text), octets[len(container.OPENING) : footer.offset]
 
 
 def _cut(name: str, chain: Chain, given: dict[str, bytes], below: Sample | None = None) -> Sample:

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import zstandard
 
 from data.errors import BadRecord
+from tasks.codecs.chain import Operation
+from tasks.codecs.recipe import Recipe
 from tests.fuzz_archives import case, judged, run
-from tests.fuzz_files import judged_case
+from tests.fuzz_files import archives, judged_case
 from tests.fuzz_samples import Sample, closed, read_all, samples
 
 
@@ -29,12 +31,12 @@ def test_what_is_mutated_is_whole_before() -> None:
 
 
 def test_every_operation_and_recipe_is_mutated() -> None:
-    kinds = {each["kind"] for sample in samples() for chain in sample.index["chains"] for each in chain}
-    kinds |= {each["recipe"]["kind"] for sample in samples() for each in sample.index["tensors"] if each.get("recipe")}
-    assert kinds == {
-        *("planes", "zstd", "coded_planes", "delta", "quantised", "quantised_groups"),
-        *("tensor-network", "entangled-blocks", "transformed-blocks"),
-    }
+    indexes = [sample.index for sample in (*samples(), *(kept.top for kept in archives()))]
+    kinds = {each["kind"] for index in indexes for chain in index["chains"] for each in chain}
+    kinds |= {each["recipe"]["kind"] for index in indexes for each in index["tensors"] if each.get("recipe")}
+    operations = get_args(get_args(Operation)[0])
+    recipes = get_args(get_args(Recipe)[0])
+    assert kinds == {each.__dataclass_fields__["kind"].default for each in (*operations, *recipes)}
 
 
 def test_five_hundred_mutated_archives_are_refused_or_whole() -> None:
