@@ -2,7 +2,9 @@
 
 ``make bench-checkpoint`` installs the peers and runs this. A part can be asked for by name:
 ``python -m tests.benchmarks.bench_checkpoint lossless lossy``. Tables, JSON and plots go to runs/bench-checkpoint;
-``python -m tests.benchmarks.checkpoint.readme`` brings the README's figures up to date from there.
+``python -m tests.benchmarks.checkpoint.readme`` brings the README's figures up to date from there. Bits and
+networks take longest, four to six minutes of one core each; ``python -m tests.benchmarks.checkpoint.networks --all``
+has more tensors and errors.
 """
 
 import argparse
