@@ -1,9 +1,5 @@
 """How is an archive read: one tensor, a slice of it, or all, each byte verified before it is used?"""
 
-import contextlib
-import io
-import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from data.errors import BadRecord, SourceUnavailable
+from data.errors import BadRecord
 from data.schemas.tensor import ELEMENT_TYPES, Octets
 from tasks.codecs import chain
-from tasks.codecs.container import OPENING, Footer, read_ends
+from tasks.codecs.archive_file import ArchiveFile
+from tasks.codecs.container import OPENING
 from tasks.codecs.in_order import in_order
-from tasks.codecs.index import Base, Index, Stored
+from tasks.codecs.index import Base, Stored
 from tasks.codecs.protocol import Around
 from tasks.codecs.shared_out import share_out
 
@@ -38,7 +35,6 @@ Wanted = tuple[Stored, memoryview]
 _VERSIONS = 3
 """Of a chunk that are held while those of a chain of archives are decoded; no codec looks at more."""
 
-_HASHED_AT_ONCE = 1024 * 1024
 _CONTENT_SPARE = 1024 * 1024
 """Bytes of content over those of the tensor that are taken: nobody would write more, and they are held in memory."""
 
@@ -60,13 +56,8 @@ class Archive:
         self.path = path
         self.memory_bytes = memory_bytes
         self.base: Archive | None = None
-        self._octets = None if octets is None else memoryview(octets)
-        self._descriptor = -1
-        self._read = threading.local()
-        if self._octets is None:
-            self._descriptor, self.index, self.footer = _opened(path)
-        else:
-            self.index, self.footer = read_ends(io.BytesIO(self._octets), path)
+        self._file = ArchiveFile(path, octets)
+        self.index, self.footer = self._file.index, self._file.footer
         self._tensors = {stored.name: stored for stored in self.index.tensors}
         placed = self.index.placed(len(OPENING))
         self._leaves_at = np.cumsum((next(placed)[1], *self.index.leaves.lengths))
@@ -92,9 +83,7 @@ class Archive:
 
     def close(self) -> None:
         """Close the file and its bases; twice does no harm."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
         if self.base is not None:
             self.base.close()
 
@@ -234,11 +223,7 @@ class Archive:
         with ThreadPoolExecutor(workers) as pool:
             for length in in_order(pool, read, jobs, 2 * workers):
                 verified(length)
-        digest = xxhash.xxh3_128()
-        for start in range(0, self.footer.offset, _HASHED_AT_ONCE):
-            digest.update(self._pread(min(_HASHED_AT_ONCE, self.footer.offset - start), start))
-        if digest.digest() != self.footer.body_xxh3:
-            raise BadRecord(str(self.path), "the XXH3 of the footer", digest.hexdigest())
+        self._file.verify()
 
     def content_of(self, stored: Stored) -> Stored:
         """Return the tensor whose chunks hold the bytes."""
@@ -305,7 +290,7 @@ class Archive:
     def _decode_into(self, stored: Stored, number: int, earlier: tuple[memoryview, ...], out: memoryview) -> None:
         where = f"{self.path}: {stored.name}, chunk {number}"
         offsets = self._leaves_at if stored is self.index.leaves else self._at[stored.name]
-        packed = self._pread(stored.lengths[number], int(offsets[number]))
+        packed = self._file.read(stored.lengths[number], int(offsets[number]))
         _expect_hash(where, packed, stored.packed_hashes[16 * number : 16 * number + 16])
         dtype = "U8" if stored.recipe is not None else stored.dtype
         around = Around(dtype, earlier[0], earlier=earlier[1:]) if earlier else Around(dtype)
@@ -354,22 +339,6 @@ class Archive:
             raise BadRecord(where, f"{stored.raw_bytes} bytes", f"{whole.nbytes}")
         return whole
 
-    def _pread(self, length: int, offset: int) -> memoryview:
-        """Return bytes of the file; a thread that reads again puts others in their place."""
-        if self._octets is not None:
-            return self._octets[offset : offset + length]  # the index was checked against its length
-        held: bytearray = getattr(self._read, "octets", bytearray())
-        if len(held) < length:
-            held = self._read.octets = bytearray(length)
-        octets = memoryview(held)[:length]
-        try:
-            found = os.preadv(self._descriptor, [octets], offset)
-        except OSError as error:
-            raise SourceUnavailable(f"{self.path}: {error.strerror}") from error
-        if found != length:
-            raise BadRecord(str(self.path), f"{length} bytes at byte {offset}", f"{found}: it was cut meanwhile")
-        return octets
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Range:
@@ -417,21 +386,6 @@ def open_archive(
         top.close()
         raise
     return top
-
-
-def _opened(path: Path) -> tuple[int, Index, Footer]:
-    """Open a file and read its ends."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with os.fdopen(os.dup(descriptor), "rb") as file:
-                return descriptor, *read_ends(file, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-            raise
-    except OSError as error:
-        raise SourceUnavailable(f"{path}: {error.strerror}") from error
 
 
 def _expect_hash(where: str, octets: Octets, expected: str) -> None:

@@ -242,12 +242,12 @@ def encode(symbols: Bytes, contexts: Bytes | None, tables: npt.NDArray[np.uint64
         c, at = _pushed(c, flat, _row(contexts, symbols, i + u8(2)), words, at)
         b, at = _pushed(b, flat, _row(contexts, symbols, i + u8(1)), words, at)
         a, at = _pushed(a, flat, _row(contexts, symbols, i), words, at)
-    begin = np.int64(at) + 1
+    begin: Scalar = np.int64(at) + 1
     for state in (d, c, b, a):
         begin -= 2
         words[begin] = np.uint16(state)
         words[begin + 1] = np.uint16(state >> u8(16))
-    return begin
+    return int(begin)
 
 
 @inner
@@ -273,9 +273,9 @@ def decode(words: Words, contexts: Bytes | None, tables: npt.NDArray[np.uint32],
     if len(words) - 1 < 8:
         return False
     states = np.zeros(4, np.uint32)
-    for lane in range(4):
-        states[lane] = u4(words[2 * lane]) | u4(words[2 * lane + 1]) << u4(16)
-        if states[lane] >= u4(_LOWEST << 16) or states[lane] < u4(_LOWEST):
+    for k in range(4):
+        states[k] = u4(words[2 * k]) | u4(words[2 * k + 1]) << u4(16)
+        if states[k] >= u4(_LOWEST << 16) or states[k] < u4(_LOWEST):
             return False
     end, at, i = u8(len(words) - 1), u8(8), u8(0)
     a, b, c, d = states[0], states[1], states[2], states[3]
@@ -296,7 +296,7 @@ def decode(words: Words, contexts: Bytes | None, tables: npt.NDArray[np.uint32],
         i += u8(4)
     states[0], states[1], states[2], states[3] = a, b, c, d
     while i < u8(len(symbols)):  # near the end of the stream, where each step is looked at
-        lane = np.int64(i) & 3 if i < whole else 0
+        lane: Scalar = np.int64(i) & 3 if i < whole else 0
         entry = tables[_slot(contexts, i, states[lane])]
         symbols[i] = np.uint8(entry)
         states[lane], at = _pulled(states[lane], entry, words, at)
