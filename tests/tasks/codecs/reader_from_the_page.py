@@ -324,3 +324,33 @@ def quantised_groups(octets: Bytes, dtype: str, operation: dict[str, Any]) -> by
     assert head.rest() == b""
     steps = upper.astype(np.uint32).view(np.float32).astype(float).tolist()
     return quantised(octets, dtype, steps, operation["first"], operation["group"])
+
+
+def trend(packed: bytes, versions: list[bytes], dtype: str, changes: int) -> bytes:
+    """Return a chunk that goes on as it went; ``versions`` are the same chunk of archives below, the nearest first."""
+    if not versions[0]:
+        return b""
+    octets = Bytes(packed)
+    weights = [int.from_bytes(octets.take(2), "little", signed=True) for _ in range(changes)]
+    floats = [as_floats(version, dtype) for version in versions]
+    with np.errstate(all="ignore"):
+        move = sum((weights[n] / 4096) * (floats[n] - floats[n + 1]) for n in range(changes))
+        words = of_floats(floats[0] + move, dtype)
+        finite = np.isfinite(as_floats(words.tobytes(), dtype))
+        still = (np.asarray(move) == 0) | ~finite
+    words[still] = np.frombuffer(versions[0], words.dtype)[still]
+    return difference(octets.rest(), words.tobytes(), dtype)
+
+
+def as_floats(octets: bytes, dtype: str) -> Any:
+    if dtype == "BF16":
+        return (np.frombuffer(octets, "<u2").astype("<u4") << 16).view("<f4").astype(float)
+    return np.frombuffer(octets, f"<f{width_of(dtype)}").astype(float)
+
+
+def of_floats(values: Any, dtype: str) -> Any:
+    """Return floats rounded to their type, as words."""
+    if dtype == "BF16":
+        bits = values.astype("<f4").view("<u4")
+        return ((bits + (0x7FFF + (bits >> 16 & 1))) >> 16).astype("<u2")
+    return values.astype(f"<f{width_of(dtype)}").view(f"<u{width_of(dtype)}")

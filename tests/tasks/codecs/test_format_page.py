@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import jsonschema
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from tasks.codecs.chain import Chain
 from tasks.codecs.coded_planes import CodedPlanes
 from tasks.codecs.delta import Delta
+from tasks.codecs.delta_trend import Trend
 from tasks.codecs.networks.form import Kind, NetworkForm, decompose
 from tasks.codecs.networks.quantised import from_bytes, quantise, to_bytes
 from tasks.codecs.networks.rebuild import tensor_octets
@@ -103,6 +105,18 @@ def test_differences_are_read_by_the_page(dtype: str) -> None:
     raw = words.tobytes()
     packed = bytes(Delta().encode(raw, Around(dtype, base)))
     assert page.difference(packed, base, dtype) == raw
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32", "F64", "C64", "C128"])
+def test_trends_are_read_by_the_page(dtype: str, changes: Literal[1, 2]) -> None:
+    rng, count = np.random.default_rng(6), 2_003
+    first, step = rng.standard_normal((2, count))
+    chunks = [page.of_floats(first + n * 0.01 * step, dtype).tobytes() for n in range(4)]
+    chunks = [floats(dtype, 8)[: 4 * page.width_of(dtype)] + chunk for chunk in chunks]  # infinite, and no number
+    raw, base, *earlier = reversed(chunks)
+    packed = bytes(Trend(changes=changes).encode(raw, Around(dtype, base, earlier=tuple(earlier[:changes]))))
+    assert page.trend(packed, [base, *earlier], dtype, changes) == raw
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F32", "F64"])
