@@ -26,7 +26,9 @@ FEWEST_TO_HOLD_OUT = 4
 """Distinct scales below which none can be spared."""
 
 ALIKE = 0.1
-"""Held-out errors within this share of the best one are told apart by AICc."""
+ERRORS = 2.0
+"""Held-out errors are told apart by AICc where they are within this share of the best, or within so many standard
+errors of it: the noise of a point over the root of how many judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def choose(series: Series, loss: Loss = LogHuber()) -> Choice:  # noqa: B008 - f
         fits.append(replace(fit, held_out=held_out_error(series, form, loss)))
     if not fits:
         raise FitFailed(f"{series.name}: no law can be fitted: {'; '.join(each.why for each in left_out)}")
-    ranked, why = _ranked(fits)
+    ranked, why = _ranked(fits, int(largest_scales(series).sum()))
     return Choice(series, tuple(ranked), tuple(left_out), why)
 
 
@@ -155,7 +157,7 @@ def _unsuited(series: Series, form: Form) -> str:
     return ""
 
 
-def _ranked(fits: Sequence[Fit]) -> tuple[list[Fit], str]:
+def _ranked(fits: Sequence[Fit], judges: int) -> tuple[list[Fit], str]:
     errors = [fit.held_out for fit in fits if fit.held_out is not None]
     if not errors or not np.isfinite(min(errors)):
         if all(fit.aicc is not None for fit in fits):
@@ -163,7 +165,9 @@ def _ranked(fits: Sequence[Fit]) -> tuple[list[Fit], str]:
         fewest = sorted(fits, key=lambda fit: (len(fit.parameters), fit.objective))
         return fewest, "fewest parameters; too few points for AICc, too few scales to hold any out"
     best = min(errors)
-    near = [fit for fit in fits if fit.held_out is not None and fit.held_out <= (1.0 + ALIKE) * best]
+    noise = min((fit.sigma for fit in fits if fit.sigma is not None), default=0.0) / np.sqrt(judges)
+    limit = best + max(ALIKE * best, ERRORS * float(noise))
+    near = [fit for fit in fits if fit.held_out is not None and fit.held_out <= limit]
     others = sorted((fit for fit in fits if fit not in near), key=lambda fit: fit.held_out or 0.0)
     told = "error on the largest scales" + (f", then AICc among {len(near)} that are alike" if len(near) > 1 else "")
     return [*sorted(near, key=_by_aicc), *others], told

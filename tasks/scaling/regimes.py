@@ -5,14 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from data.schemas.scaling import Series
 from tasks.scaling.bootstrap import LEVEL, bootstrapped, percentile
-from tasks.scaling.choose import choose
-from tasks.scaling.fit import FitFailed, fit_law
+from tasks.scaling.choose import Choice, choose
 from tasks.scaling.fitted import Fit, Interval
-from tasks.scaling.laws import Floats, Span
+from tasks.scaling.laws import Floats
 from tasks.scaling.loss import LogHuber
-from tasks.scaling.power_laws import Broken
 
 HALF = 0.5
 """A knee is where the local exponent has fallen to this share of that at the smallest scale."""
@@ -20,15 +17,20 @@ HALF = 0.5
 BETTER_BY = 6.0
 """AICc by which two laws must beat the best single one to be called two: odds of 20 to 1."""
 
+FEWEST = 8
+"""Distinct scales that a side of a break must have to be looked at."""
+
 GRID = 200
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Change:
     """A scale at which one power law turns into another.
 
     Args:
-        scale: where, with its interval where one could be drawn.
+        scale: where.
+        low: of its interval; None where none could be drawn.
+        high: likewise.
         before: exponent.
         after: exponent.
         gain: AICc of the best single law less that of the broken one.
@@ -72,58 +74,44 @@ def _knee(fit: Fit, theta: Floats, share: float) -> float | None:
 
 
 def regime_changes(
-    series: Series,
+    choice: Choice,
     loss: LogHuber = LogHuber(),  # noqa: B008 - frozen
     *,
     rng: np.random.Generator,
     draws: int = 200,
 ) -> tuple[Change, ...]:
-    """Return the scales where ``series`` turns from one power law into another, in order of scale.
+    """Return the scales where a series turns from one power law into another, in order of scale.
 
     A break is believed where the broken law beats every law without one by AICc; what lies left and right of it is then
     looked at in the same way (binary segmentation; Scott and Knott 1974, doi 10.2307/2529204).
 
     Args:
-        series: what was measured.
-        loss: what is minimised.
+        choice: the laws of the series.
+        loss: that was minimised.
         rng: source of chance for the intervals.
         draws: for each interval.
     """
-    change = _change(series, loss, rng, draws)
+    series = choice.series
+    change = _change(choice, loss, rng, draws)
     if change is None:
         return ()
-    left, right = series.scale < change.scale, series.scale >= change.scale
     found = [change]
-    for side in (left, right):
-        if side.any():
-            found += regime_changes(series.take(side), loss, rng=rng, draws=draws)
+    for side in (series.scale < change.scale, series.scale >= change.scale):
+        part = series.take(side) if side.any() else None
+        if part is not None and part.distinct_scales >= FEWEST:
+            found += regime_changes(choose(part, loss), loss, rng=rng, draws=draws)
     return tuple(sorted(found, key=lambda each: each.scale))
 
 
-def _change(series: Series, loss: LogHuber, rng: np.random.Generator, draws: int) -> Change | None:
-    if series.distinct_scales < 2 or len(np.unique(series.performance)) == 1:
+def _change(choice: Choice, loss: LogHuber, rng: np.random.Generator, draws: int) -> Change | None:
+    broken = next((fit for fit in choice.fits if fit.form.kind == "broken"), None)
+    single = [fit.aicc for fit in choice.fits if fit is not broken and fit.aicc is not None]
+    if broken is None or broken.aicc is None or not single:
         return None
-    span = Span(float(np.log(series.scale.min())), float(np.log(series.scale.max())))
-    form = Broken(span)
-    if series.distinct_scales < form.fewest:
+    place, gain = float(broken.parameters[3]), min(single) - broken.aicc
+    if gain < BETTER_BY or not broken.smallest < place < broken.largest:
         return None
-    try:
-        broken = fit_law(series, form, loss)
-    except FitFailed:
-        return None
-    single = [fit.aicc for fit in choose(series, loss).fits if fit.form.kind != "broken" and fit.aicc is not None]
-    place = float(broken.parameters[3])
-    if broken.aicc is None or not single or not fit_inside(broken, place):
-        return None
-    gain = min(single) - broken.aicc
-    if gain < BETTER_BY:
-        return None
-    drawn = bootstrapped(series, broken, rng, draws=draws, loss=loss)
+    drawn = bootstrapped(choice.series, broken, rng, draws=draws, loss=loss)
     interval = drawn.interval("break") if drawn.intervals else None
     low, high = (interval.low, interval.high) if interval else (None, None)
     return Change(place, low, high, float(broken.parameters[1]), float(broken.parameters[2]), gain)
-
-
-def fit_inside(fit: Fit, scale: float) -> bool:
-    """Return whether ``scale`` lies within the data."""
-    return fit.smallest < scale < fit.largest

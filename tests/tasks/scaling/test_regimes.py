@@ -5,7 +5,7 @@ import pytest
 
 from data.schemas.scaling import Series
 from tasks.scaling.bootstrap import bootstrapped
-from tasks.scaling.choose import forms
+from tasks.scaling.choose import choose, forms
 from tasks.scaling.fit import fit_law
 from tasks.scaling.influence import leave_out
 from tasks.scaling.loss import LogHuber
@@ -42,7 +42,7 @@ def test_a_power_law_has_no_knee() -> None:
 def test_a_break_is_found_with_its_interval(rng: np.random.Generator) -> None:
     bend = np.where(SCALES < 100.0, SCALES**0.9, 100.0**0.9 * (SCALES / 100.0) ** 0.2)
     series = made(bend * np.exp(0.01 * rng.standard_normal(len(SCALES))))
-    (change,) = regime_changes(series, rng=rng, draws=30)
+    (change,) = regime_changes(choose(series), rng=rng, draws=30)
     assert change.scale == pytest.approx(100.0, rel=0.1)
     assert (change.before, change.after) == (pytest.approx(0.9, abs=0.02), pytest.approx(0.2, abs=0.02))
     assert change.low is not None
@@ -54,12 +54,12 @@ def test_a_break_is_found_with_its_interval(rng: np.random.Generator) -> None:
 def test_no_break_is_seen_where_there_is_none(law: str, rng: np.random.Generator) -> None:
     truth = SCALES**0.7 if law == "power" else SCALES / (1.0 + 0.01 * (SCALES - 1.0))
     series = made(truth * np.exp(0.02 * rng.standard_normal(len(SCALES))))
-    assert regime_changes(series, rng=rng, draws=10) == ()
+    assert regime_changes(choose(series), rng=rng, draws=10) == ()
 
 
 def test_few_or_constant_points_have_no_regimes(rng: np.random.Generator) -> None:
-    assert regime_changes(made(SCALES[:6], SCALES[:6]), rng=rng) == ()
-    assert regime_changes(made(np.full(32, 3.0)), rng=rng) == ()
+    assert regime_changes(choose(made(SCALES[:6], SCALES[:6])), rng=rng) == ()
+    assert regime_changes(choose(made(np.full(32, 3.0))), rng=rng) == ()
 
 
 def test_the_bent_point_has_the_largest_influence(rng: np.random.Generator) -> None:
