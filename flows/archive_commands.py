@@ -14,6 +14,7 @@ from flows.told import told
 if TYPE_CHECKING:
     from tasks.codecs.compress import Progress
     from tasks.codecs.index import Index
+    from tasks.codecs.restore import Restoring
     from tasks.codecs.treatment import Policy
 
 archive_app = typer.Typer(
@@ -40,15 +41,17 @@ def compress(
         Path | None, typer.Argument(help="Where the archive goes. Default: beside the checkpoint, *.qfz.")
     ] = None,
     base: Annotated[
-        Path | None, typer.Option(help="The archive of an earlier checkpoint, to store differences to.")
+        Path | None,
+        typer.Option(help="The archive of an earlier checkpoint, to store differences to; it is then needed."),
     ] = None,
     workers: Workers = WORKERS,
     effort: Annotated[Literal["fast", "small"], typer.Option(help="small: fewer bytes, in more time.")] = "fast",
     keep: Annotated[
         str,
         typer.Option(
-            help="exact; or a bound: rms:0.01 (of each tensor's RMS), abs:1e-3, int8, int4; network:0.01 (tensor "
-            "networks where they are smaller); or a preset such as cpu-only:0.05 (see README)."
+            help="exact; or a bound: rms:0.01 (of each tensor's RMS), rms-all:0.01 (of the whole, one step for all), "
+            "abs:1e-3, int8, int4; network:0.01 (tensor networks where they are smaller); or a preset: "
+            "weight-archiving:0.05, gradient-sync, mixed-precision, cpu-only."
         ),
     ] = "exact",
     bits: Annotated[
@@ -122,6 +125,13 @@ def restore(
     rows: Annotated[
         str | None, typer.Option("--slice", metavar="A:B", help="With --tensor: rows A to before B of it.")
     ] = None,
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            help="Guess what a bound lost, within the greatest error, into *.safetensors: sparse-activations, "
+            "high-noise, dense-weights, quantized-embeddings; or some of hhl,qft,qsvt."
+        ),
+    ] = None,
     verify: Verify = True,
 ) -> None:
     """Restore the checkpoint of an archive, or one tensor of it."""
@@ -131,6 +141,11 @@ def restore(
     if rows is not None and tensor is None:
         raise typer.BadParameter("--slice: expected --tensor beside it, found none")
     restoring = Restoring(tuple(base or ()), workers, verify)
+    if refine is not None:
+        if tensor is not None:
+            raise typer.BadParameter("--refine: expected no --tensor beside it, found one")
+        _restore_refined(archive, target, refine, restoring)
+        return
     with told(), _usage(), _bars() as progress:
         began = time.monotonic()
         if tensor is None:
@@ -142,6 +157,26 @@ def restore(
     same = ", byte for byte the file that was compressed" if done.same_file else ""
     typer.echo(f"{target}: {done.tensors} tensors, {_size(done.size_bytes)}{same}, {seconds:.1f} s")
     typer.echo(f"sha256 {done.sha256}")
+
+
+def _restore_refined(archive: Path, target: Path, refine: str, restoring: "Restoring") -> None:
+    """Restore with toggles, and say which of them took part."""
+    from tasks.codecs.refined_file import restore_refined, toggles_of
+
+    with told(), _usage(), _bars() as progress:
+        began = time.monotonic()
+        toggles, missing = toggles_of(refine)
+        done = restore_refined(archive, target, toggles, restoring=restoring, progress=progress)
+        seconds = time.monotonic() - began
+    written = done.restored
+    typer.echo(
+        f"{target}: {done.refined} of {written.tensors} tensors refined, {_size(written.size_bytes)}, {seconds:.1f} s"
+    )
+    for each in (*missing, *done.fallbacks):
+        typer.echo(f"{each.wanted}: {each.used} instead: {each.reason}")
+    for note in done.notes:
+        typer.echo(note)
+    typer.echo(f"sha256 {written.sha256}")
 
 
 @archive_app.command()
@@ -170,15 +205,22 @@ def inspect(
 
 
 @archive_app.command()
-def verify(archive: Archive, base: Bases = None, workers: Workers = WORKERS) -> None:
-    """Read every byte of an archive, decode it, and hash it before and after."""
+def verify(
+    archive: Archive,
+    base: Bases = None,
+    workers: Workers = WORKERS,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not make tensors that have a recipe.")] = False,
+) -> None:
+    """Read every byte of an archive, decode it, and hash it before and after; make what has recipes."""
     from tasks.codecs.verify import verify_archive
 
     with told(), _bars() as progress:
         began = time.monotonic()
-        done = verify_archive(archive, bases=tuple(base or ()), workers=workers, progress=progress)
+        done = verify_archive(archive, bases=tuple(base or ()), workers=workers, quick=quick, progress=progress)
         seconds = time.monotonic() - began
     below = f", with the {done.depth} archives below it" if done.depth else ""
+    below += f", {done.rebuilt} made from their recipes" if done.rebuilt else ""
+    below += f", {done.not_rebuilt} with a recipe not made" if done.not_rebuilt else ""
     typer.echo(f"{archive}: {done.tensors} tensors, {_size(done.archive_bytes)}, sound{below}, {seconds:.1f} s")
 
 

@@ -62,7 +62,9 @@ class Compress(_Asked):
         default=None, title="Base", description="An archive of an earlier checkpoint, to store differences to"
     )
     keep: str = Field(
-        default="exact", title="What is kept", description="exact, or a bound: rms:0.01, abs:1e-3, int8, int4"
+        default="exact",
+        title="What is kept",
+        description="exact; or a bound: rms:0.01, rms-all:0.01, abs:1e-3, int8, int4, network:0.01, cpu-only:0.05",
     )
     exact: tuple[str, ...] = Field(
         default=(), title="Tensors that stay exact", description="Under a bound; * stands for any letters"
@@ -117,16 +119,18 @@ class Inspect(_Asked):
 
 
 class Verify(_Asked):
-    """Read every byte of an archive, decode it, and hash it before and after."""
+    """Read every byte of an archive, decode it, hash it before and after, and make what has recipes."""
 
     do: Literal["verify"] = "verify"
     archive: Path = Field(title="Archive")
     bases: tuple[Path, ...] = Field(default=(), title="Bases", description="Archives or folders, if not beside it")
+    quick: bool = Field(default=False, title="Quick", description="Do not make tensors that have a recipe")
 
     def __call__(self, progress: Progress) -> tuple[Path, Told]:
         """Verify; return the archive."""
         verify = verify_stored.with_options(**PATIENCE)
-        return self.archive, asdict(verify(self.archive, bases=self.bases, workers=self.workers, progress=progress))
+        done = verify(self.archive, bases=self.bases, workers=self.workers, quick=self.quick, progress=progress)
+        return self.archive, asdict(done)
 
 
 class CheckpointParams(BaseModel):

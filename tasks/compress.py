@@ -46,7 +46,8 @@ def verify_stored(
     *,
     bases: tuple[Path, ...] = (),
     workers: int = 1,
+    quick: bool = False,
     progress: Progress = _unheard,
 ) -> Verified:
     """Run :func:`tasks.codecs.verify.verify_archive` as a Prefect task."""
-    return verify_archive(archive, bases=bases, workers=workers, progress=progress)
+    return verify_archive(archive, bases=bases, workers=workers, quick=quick, progress=progress)

@@ -91,8 +91,8 @@ def compress_checkpoint(
     """
     if source.resolve() == archive.resolve():
         raise ValueError(f"expected an archive beside its source, found one path for both: {source}")
-    policy = packing.policy
     checkpoint = read_checkpoint(source)
+    policy = packing.policy(checkpoint.tensors)
     origin = origin_of(checkpoint, lambda done: progress("hash", done, _size(checkpoint)))
     note = ""
     try:

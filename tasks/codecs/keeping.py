@@ -2,14 +2,20 @@
 
 import math
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
+from data.schemas.tensor import Tensor
 from tasks.codecs.lossless import lossless
 from tasks.codecs.treatment import Policy
 
 CHAIN_MAX = 8
 """Archives that may lie one above the other before one stands alone again."""
+
+NETWORKS_PRICED = 100
+"""Orders of a tensor's modes that the search for networks prices, where it cannot price them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,8 @@ class Packing:
 
     Args:
         keep: ``exact``, or a bound that :mod:`tasks.codecs.lossy` reads: ``rms:0.01``, ``abs:1e-3``, ``int8``,
-            ``int4``; ``network:0.01`` for the smallest of tensor networks and quantisation; or one of
+            ``int4``; ``rms-all:0.01`` for one step over all tensors, the checkpoint as a whole being within the bound;
+            ``network:0.01`` for the smallest of tensor networks and quantisation; or one of
             :data:`tasks.codecs.presets.COMPRESS` with a relative RMS, ``cpu-only:0.05``.
         exact: names of tensors that stay exact under a bound, with ``*`` for any letters.
         effort: ``fast``, or ``small`` for fewer bytes in more time.
@@ -42,9 +49,11 @@ class Packing:
         if self.workers < 1:
             raise ValueError(f"expected at least 1 worker, found {self.workers}")
 
-    @property
-    def policy(self) -> Policy:
-        """The policy that these options name.
+    def policy(self, tensors: Collection[Tensor]) -> Policy:
+        """Return the policy that these options name.
+
+        Args:
+            tensors: of the checkpoint; only ``rms-all`` looks at them.
 
         Raises:
             ValueError: there is no such bound.
@@ -57,16 +66,26 @@ class Packing:
 
         kind, _, bound = self.keep.partition(":")
         if kind == "network":
+            from tasks.codecs.network_search.choose import NetworkSearch, proposed
             from tasks.codecs.networks.policy import network_policy
 
-            return network_policy(_ratio(self.keep, bound))
+            ratio = _ratio(self.keep, bound)
+            plain = lossy.policy(f"rms:{ratio!r}", self.exact, exact=lossless(self.effort))
+            search = proposed(NetworkSearch(evaluations=NETWORKS_PRICED, written=1))
+            return network_policy(ratio, search=search, plain=plain)
         from tasks.codecs.presets import COMPRESS
 
         if kind in COMPRESS:
             return COMPRESS[kind].policy(_ratio(self.keep, bound), seed=0)
+        if kind == "rms-all":
+            ratio = _ratio(self.keep, bound)
+            lossy_ones = [
+                tensor for tensor in tensors if not any(fnmatchcase(tensor.name, name) for name in self.exact)
+            ]
+            return lossy.policy(f"abs:{lossy.one_bound(lossy_ones, ratio)!r}", self.exact, exact=lossless(self.effort))
         if kind not in ("rms", "abs", "int8", "int4"):
             presets = ", ".join(f"{name}:RATIO" for name in COMPRESS)
-            wanted = f"exact, rms:RATIO, abs:BOUND, int8, int4, network:RATIO, {presets}"
+            wanted = f"exact, rms:RATIO, rms-all:RATIO, abs:BOUND, int8, int4, network:RATIO, {presets}"
             raise ValueError(f"keep: expected one of {wanted}; found {self.keep!r}")
         return lossy.policy(self.keep, self.exact, exact=lossless(self.effort))
 

@@ -256,7 +256,7 @@ def _write(
         below = None if base is None else held.enter_context(open_archive(base))
         if below is not None and below.depth >= packing.chain:
             below = None
-        write_archive(file, source, leaves, given, policy=packing.policy, base=below, workers=packing.workers)
+        write_archive(file, source, leaves, given, policy=packing.policy(given), base=below, workers=packing.workers)
 
 
 def _load(archive: Archive, framework: Framework, workers: int) -> "dict[str, Array]":

@@ -14,10 +14,12 @@ import pytest
 import torch
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from data.errors import BadRecord, SourceUnavailable
+from data.generators import fields
+from data.readers.checkpoint.file import read_checkpoint
 from data.readers.plan import write_plan
 from data.readers.snapshot import write_snapshot
 from data.readers.sources import Sample
@@ -30,6 +32,9 @@ from flows.checkpoint import PATIENCE, CheckpointParams, handle_checkpoint
 from flows.params import OptimizeParams
 from tasks.codecs.archive import open_archive
 from tasks.codecs.compress import compress_checkpoint
+from tasks.codecs.keeping import NETWORKS_PRICED
+from tasks.codecs.network_search.choose import NetworkSearch, proposed
+from tasks.codecs.networks.policy import Race, network_policy
 from tasks.codecs.restore import restore_checkpoint
 from tasks.plan import assemble
 
@@ -292,6 +297,63 @@ def test_bits_go_where_they_matter_and_presets_have_names(tmp_path: Path) -> Non
     assert max(relative_rms(tmp_path / "c.qfz", name) for name in ("dull", "keen")) <= 0.05
 
 
+def test_a_network_whose_order_is_hidden_is_found_from_the_terminal(tmp_path: Path) -> None:
+    """Modes that belong together stand apart: forms in fixed orders are larger than what the search finds."""
+    hidden = fields.hidden_order(np.random.default_rng(3), 5, 6, 2, 1e-4).astype(np.float32)
+    np.save(tmp_path / "f.npy", hidden)
+    races: list[Race] = []
+    for search in (None, proposed(NetworkSearch(evaluations=NETWORKS_PRICED, written=1))):
+        network_policy(0.01, search=search, told=races.append)(read_checkpoint(tmp_path / "f.npy").tensors[0], None)
+    fixed, searched = (dict(race.sizes)[race.winner] for race in races)
+    assert races[1].winner == "searched"
+    assert searched < 0.8 * fixed
+    said = told("compress", tmp_path / "f.npy", tmp_path / "f.qfz", "--keep", "network:0.01")
+    assert "kept within network:0.01" in said
+    with open_archive(tmp_path / "f.qfz") as archive:
+        (stored,) = archive.index.tensors
+        assert stored.recipe is not None
+        assert stored.content_bytes < 0.8 * fixed
+    assert "1 made from their recipes" in told("verify", tmp_path / "f.qfz")
+    assert "1 with a recipe not made" in told("verify", tmp_path / "f.qfz", "--quick")
+
+
+def test_one_step_for_all_tensors_keeps_the_whole_within_the_bound(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    large, small = (scale * generator.standard_normal((64, 64)).astype(np.float32) for scale in (1.0, 0.05))
+    kept = generator.standard_normal((64, 64)).astype(np.float32)
+    np.savez(tmp_path / "m.npz", large=large, small=small, kept=kept)
+    told("compress", tmp_path / "m.npz", tmp_path / "m.qfz", "--keep", "rms-all:0.02", "--exact", "kept")
+    told("restore", tmp_path / "m.qfz", tmp_path / "r.npz")
+    with np.load(tmp_path / "r.npz") as back:
+        assert back["kept"].tobytes() == kept.tobytes()
+        lost = sum(float(np.sum((back[name] - was) ** 2)) for name, was in (("large", large), ("small", small)))
+    whole = float(np.sum(large**2) + np.sum(small**2))
+    assert 0.018 < np.sqrt(lost / whole) <= 0.02
+    assert relative_rms(tmp_path / "m.qfz", "small") > 5 * relative_rms(tmp_path / "m.qfz", "large")
+
+
+def test_what_was_lost_is_guessed_by_circuits_if_that_is_asked_for(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    thin = generator.standard_normal((2, 40, 2)).astype(np.float32)
+    matrix = (thin[0] @ thin[1].T).astype(np.float32)
+    np.savez(tmp_path / "m.npz", w=matrix, kept=np.arange(7))
+    told("compress", tmp_path / "m.npz", tmp_path / "m.qfz", "--keep", "rms:0.1")
+    said = told("restore", tmp_path / "m.qfz", tmp_path / "r.safetensors", "--refine", "high-noise")
+    assert "1 of 2 tensors refined" in said
+    assert "lstm: the recorded chain instead: high-noise: a trained enhancer is needed" in said
+    plain = told("restore", tmp_path / "m.qfz", tmp_path / "p.npz")
+    assert "refined" not in plain
+    refined = load_file(tmp_path / "r.safetensors")
+    with np.load(tmp_path / "p.npz") as restored, open_archive(tmp_path / "m.qfz") as archive:
+        error = archive.tensor("w").error
+        assert error is not None
+        moved = np.abs(refined["w"].numpy() - restored["w"])
+        assert 0 < moved.max() <= error.max_abs * (1 + 1e-5)
+        assert np.linalg.norm(refined["w"].numpy() - matrix) < np.linalg.norm(restored["w"] - matrix)
+    assert refined["kept"].tolist() == list(range(7))
+    assert "hhl" in told("restore", tmp_path / "m.qfz", tmp_path / "s.safetensors", "--refine", "hhl,qft")
+
+
 def relative_rms(path: Path, name: str) -> float:
     with open_archive(path) as archive:
         error = archive.tensor(name).error
@@ -307,6 +369,10 @@ def relative_rms(path: Path, name: str) -> float:
         (("compress", "m.safetensors", "--keep", "half"), 2, "expected one of exact, rms"),
         (("compress", "m.safetensors", "--keep", "network:2"), 2, "expected a relative error between 0 and 1"),
         (("compress", "m.safetensors", "--bits", "s.csv"), 2, "expected --keep rms:RATIO beside it"),
+        (("compress", "m.safetensors", "--keep", "rms-all:1"), 2, "expected a relative error between 0 and 1"),
+        (("restore", "a.qfz", "r.safetensors", "--refine", "luck"), 2, "expected one of sparse-activations"),
+        (("restore", "a.qfz", "r.npz", "--refine", "qsvt"), 2, "expected a target *.safetensors"),
+        (("restore", "a.qfz", "r.npy", "--tensor", "w", "--refine", "qsvt"), 2, "expected no --tensor beside it"),
         (("restore", "m.safetensors", "r"), 1, "BadRecord: m.safetensors: expected a whole archive"),
         (("restore", "a.qfz", "r", "--slice", "1:2"), 2, "expected --tensor"),
         (("restore", "a.qfz", "r.npy", "--tensor", "none"), 1, "expected a tensor named 'none'"),

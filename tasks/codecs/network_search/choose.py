@@ -25,6 +25,12 @@ from tasks.codecs.networks.named_forms import prime_factors
 
 Family = Literal["train", "split train", "tucker"]
 
+Proposal = Callable[[npt.NDArray[np.float64], float, np.random.Generator, float], bytes | None]
+"""Proposes the bytes of a network for a tensor, an error, chance, and the bytes from which it is not worth writing."""
+
+LONGEST_MODE = 2048
+"""Of a tensor that an archive searches a network for: the work grows with the cube of it, minutes for 30,000."""
+
 COMPRESSED = 0.01
 """Error of the compressed tensor behind the spectra, in the error asked for."""
 
@@ -103,14 +109,19 @@ class NetworkSearch:
             raise ValueError(f"expected counts of at least 1 and a family, got {self}")
 
     def __call__(
-        self, tensor: npt.NDArray[np.floating], relative_error: float, rng: np.random.Generator
+        self,
+        tensor: npt.NDArray[np.floating],
+        relative_error: float,
+        rng: np.random.Generator,
+        worth_bytes: float = math.inf,
     ) -> Chosen | None:
-        """Return the smallest network within the error; None where none could be priced.
+        """Return the smallest network within the error; None where none could be priced or written.
 
         Args:
             tensor: finite, not zero, of at least two dimensions.
             relative_error: Frobenius norm of the difference over that of the tensor.
             rng: for the search.
+            worth_bytes: networks that are priced at more are not written.
         """
         small = compressed(tensor, COMPRESSED * relative_error)
         candidates, evaluations = self.priced(small, relative_error, rng)
@@ -118,16 +129,15 @@ class NetworkSearch:
         for family in self.families:
             ours = sorted((one for one in candidates if one.family == family), key=lambda one: one.bits)
             distinct = {round(one.bits): one for one in reversed(ours)}  # mirrored orders cost the same
-            written += [
-                (candidate, self._built(tensor, candidate, 1.0, relative_error, rng))
-                for candidate in sorted(distinct.values(), key=lambda one: one.bits)[: self.written]
-                if candidate.bits <= DEARER * ours[0].bits
-            ]
+            for candidate in sorted(distinct.values(), key=lambda one: one.bits)[: self.written]:
+                if candidate.bits <= min(DEARER * ours[0].bits, 8.0 * worth_bytes):
+                    made = self._built(tensor, candidate, 1.0, relative_error, rng)
+                    written += [] if made is None else [(candidate, made)]
         if not written:
             return None
         best, network = min(written, key=lambda one: len(one[1].octets))
         retries = [self._built(tensor, best, share, relative_error, rng) for share in RETRIES if self.quantised]
-        network = min([network, *retries], key=lambda one: len(one.octets))
+        network = min([network, *(made for made in retries if made is not None)], key=lambda one: len(one.octets))
         sizes = tuple((candidate, len(found.octets)) for candidate, found in written)
         return Chosen(network, best.family, sizes, evaluations)
 
@@ -138,10 +148,14 @@ class NetworkSearch:
         share: float,
         relative_error: float,
         rng: np.random.Generator,
-    ) -> Built:
-        if self.quantised:
-            return built(tensor, candidate.form, share * candidate.truncated, relative_error, rng)
-        return plain(tensor, candidate.form, relative_error, rng)
+    ) -> Built | None:
+        """Write a network; None where it misses the error or has more parameters than an archive takes."""
+        try:
+            if self.quantised:
+                return built(tensor, candidate.form, share * candidate.truncated, relative_error, rng)
+            return plain(tensor, candidate.form, relative_error, rng)
+        except ValueError:
+            return None
 
     def priced(self, small: Compressed, relative_error: float, rng: np.random.Generator) -> tuple[list[Candidate], int]:
         """Return the networks that are worth writing, in no order, and how many were priced."""
@@ -205,16 +219,18 @@ def _truncated(train: Train, trains: Trains) -> float:
     return math.sqrt(max(sum(train.tails), 1e-6 * trains.allowed))
 
 
-def proposed(search: NetworkSearch) -> Callable[[npt.NDArray[np.float64], float, np.random.Generator], bytes | None]:
+def proposed(search: NetworkSearch) -> Proposal:
     """Return the search as a proposal for :func:`tasks.codecs.networks.policy.network_policy`.
 
-    It returns the bytes of the smallest network, or None for a tensor that it has none for.
+    It returns the bytes of the smallest network, or None for a tensor that it has none for, and for matrices.
     """
 
-    def propose(tensor: npt.NDArray[np.float64], relative_error: float, rng: np.random.Generator) -> bytes | None:
-        if tensor.ndim < 2 or not tensor.any():
-            return None
-        chosen = search(tensor, relative_error, rng)
+    def propose(
+        tensor: npt.NDArray[np.float64], relative_error: float, rng: np.random.Generator, worth_bytes: float
+    ) -> bytes | None:
+        if tensor.ndim < 3 or max(tensor.shape) > LONGEST_MODE or not tensor.any():
+            return None  # a matrix has one order, and its split ones take minutes on weights and gain 1 % at most
+        chosen = search(tensor, relative_error, rng, worth_bytes)
         return None if chosen is None else chosen.built.octets
 
     return propose

@@ -18,15 +18,16 @@ from data.schemas.tensor import ELEMENT_TYPES, Tensor
 from tasks.codecs import lossy
 from tasks.codecs.index import CHUNK_BYTES, BoundMode
 from tasks.codecs.networks.canonical import RankTooHigh
-from tasks.codecs.networks.fit import fit
+from tasks.codecs.networks.fit import FEW, fit
 from tasks.codecs.networks.named_forms import fixed_forms
 from tasks.codecs.networks.stored import Element, TensorNetwork
 from tasks.codecs.protocol import Around
 from tasks.codecs.quantise_chunk import values_of
 from tasks.codecs.treatment import BaseTensor, Loss, Policy, Treatment, Whole
 
-Search = Callable[[npt.NDArray[np.float64], float, np.random.Generator], bytes | None]
-"""Proposes the bytes of a network (:func:`tasks.codecs.networks.quantised.to_bytes`) for a tensor and an error."""
+Search = Callable[[npt.NDArray[np.float64], float, np.random.Generator, float], bytes | None]
+"""Proposes the bytes of a network (:func:`tasks.codecs.networks.quantised.to_bytes`) for a tensor, an error, chance,
+and the bytes from which it need not be written."""
 
 ELEMENTS_MAX = 2**27
 """Of a tensor that is tried: 1 GiB in 64-bit numbers, of which there are a few at a time."""
@@ -125,7 +126,7 @@ class _Networks:
             except (RankTooHigh, ValueError):
                 continue  # no network of this form: too many parameters, or the element type cannot hold the error
         if self.search is not None and values.ndim > 1:
-            octets = self.search(values, self.relative_error, rng)
+            octets = self.search(values, self.relative_error, rng, worth[0 if values.size <= FEW else 1])
             if octets is not None and self._whole(values, dtype, octets).bound is not None:
                 found["searched"] = octets
         return found

@@ -102,6 +102,7 @@ def test_a_proposal_is_the_bytes_of_the_choice_or_none() -> None:
     tensor = fields.coulomb((6, 6, 4)).astype(np.float64)
     chosen = search(tensor, 0.05, np.random.default_rng(0))
     assert chosen is not None
-    assert propose(tensor, 0.05, np.random.default_rng(0)) == chosen.built.octets
-    assert propose(np.zeros((3, 3)), 0.05, np.random.default_rng(0)) is None
-    assert propose(np.ones(5), 0.05, np.random.default_rng(0)) is None
+    assert propose(tensor, 0.05, np.random.default_rng(0), math.inf) == chosen.built.octets
+    assert propose(tensor, 0.05, np.random.default_rng(0), 10.0) is None
+    assert propose(np.zeros((3, 3)), 0.05, np.random.default_rng(0), math.inf) is None
+    assert propose(np.ones(5), 0.05, np.random.default_rng(0), math.inf) is None

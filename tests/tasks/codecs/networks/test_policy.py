@@ -115,8 +115,9 @@ def test_other_floats_keep_the_error(tmp_path: Path, dtype: str) -> None:
 
 @pytest.mark.parametrize(("truncated", "taken"), [(0.5, False), (0.005, True)])
 def test_a_proposal_counts_only_within_the_error(truncated: float, taken: bool) -> None:
-    def search(tensor: npt.NDArray[np.float64], error: float, rng: np.random.Generator) -> bytes:
+    def search(tensor: npt.NDArray[np.float64], error: float, rng: np.random.Generator, worth_bytes: float) -> bytes:
         assert error == 0.01
+        assert 0.0 < worth_bytes < math.inf
         return to_bytes(quantise(decompose(tensor, natural("tucker", tensor.shape), truncated, rng), truncated))
 
     races: list[Race] = []
