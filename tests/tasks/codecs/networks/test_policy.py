@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from tasks.codecs.networks.named_forms import natural
 from tasks.codecs.networks.policy import PLAIN, Race, Search, network_policy
 from tasks.codecs.networks.quantised import quantise, to_bytes
 from tasks.codecs.networks.stored import TensorNetwork
-from tasks.codecs.treatment import Policy
+from tasks.codecs.treatment import Policy, Treatment, Whole
+from tasks.codecs.verify import verify_archive
 from tasks.codecs.writer import write_archive
 
 
@@ -124,6 +125,24 @@ def test_a_proposal_counts_only_within_the_error(truncated: float, taken: bool) 
     proposal: Search = search
     written(network_policy(0.01, search=proposal, told=races.append), given("field", field()))
     assert ("searched" in dict(races[0].sizes)) == taken
+
+
+@pytest.mark.parametrize(("scale", "found"), [(1.0, ""), (3.0, "expected a norm between")])
+def test_a_network_of_another_tensor_than_the_note_says_is_noticed(tmp_path: Path, scale: float, found: str) -> None:
+    honest = network_policy(0.01)
+    other = honest(given("field", (scale * field()).astype("<f4")), None)
+    true = honest(given("field", field()), None)
+    assert isinstance(other.form, Whole)
+    assert isinstance(true.form, Whole)
+    mixed = Treatment(replace(other.form, loss=true.form.loss), bound=true.bound)
+    (tmp_path / "a.qfz").write_bytes(written(lambda _tensor, _base: mixed, given("field", field())))
+    assert verify_archive(tmp_path / "a.qfz", quick=True).not_rebuilt == 1
+    assert verify_archive(tmp_path / "a.qfz", memory_bytes=1000).not_rebuilt == 1
+    if not found:
+        assert verify_archive(tmp_path / "a.qfz").rebuilt == 1
+        return
+    with pytest.raises(BadRecord, match=found):
+        verify_archive(tmp_path / "a.qfz")
 
 
 @pytest.mark.parametrize("error", [0.0, 1.0, math.nan])
