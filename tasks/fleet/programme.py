@@ -122,13 +122,13 @@ def place_fleet(model: FleetModel, *, gap: float = 1e-3, seconds: float = 60.0) 
 
 def _search(model: FleetModel, best: _Best, gap: float, until: float) -> Values:
     """Do the three steps on ``best`` and return the last relaxation."""
-    from tasks.fleet.elastic import NoFleet, shortages
+    from tasks.fleet.elastic import no_fleet
 
     cuts: tuple[Cut, ...] = tuple(first_cuts(model))
     try:
         values = solve_relaxed(model, write_programme(model, cuts, opened=False), cuts, until)
     except NoValues:
-        raise NoFleet(shortages(model)) from None
+        raise no_fleet(model) from None
     best.bound = best.relaxed = values.bound
     limited = model.limits.max_regions is not None
     if not limited:
@@ -141,7 +141,7 @@ def _search(model: FleetModel, best: _Best, gap: float, until: float) -> Values:
     try:
         values = solve_relaxed(model, write_programme(model, cuts, most=most), cuts, until)
     except NoValues:
-        raise NoFleet(shortages(model)) from None
+        raise no_fleet(model) from None
     except SolverFailed:
         return values
     best.bound = best.relaxed = max(best.bound, values.bound)
@@ -156,7 +156,7 @@ def _search(model: FleetModel, best: _Best, gap: float, until: float) -> Values:
 
 def _whole(model: FleetModel, best: _Best, values: Values, gap: float, until: float) -> None:
     """Solve the integer programme."""
-    from tasks.fleet.elastic import NoFleet, shortages
+    from tasks.fleet.elastic import no_fleet
 
     programme = values.programme
     small = programme.offers <= ALL_WHOLE
@@ -165,7 +165,7 @@ def _whole(model: FleetModel, best: _Best, values: Values, gap: float, until: fl
         found = solve_whole(model, programme, values.cuts, whole, until, gap if small else gap / 2.0)
     except NoValues:
         if best.nodes is None:
-            raise NoFleet(shortages(model)) from None
+            raise no_fleet(model) from None
         return
     except SolverFailed:
         return

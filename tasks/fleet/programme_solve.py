@@ -63,20 +63,25 @@ def solve_relaxed(model: FleetModel, programme: Programme, cuts: tuple[Cut, ...]
     found: Values | None = None
     for _ in range(MOST_ROUNDS):
         try:
-            found = _relaxed(programme, cuts, until)
+            found = solve_linear(programme, cuts, until)
         except SolverFailed:
             if found is None:
                 raise
             return replace(found, complete=False)
-        cut = _cut(model, programme.capacity(found.columns, len(model.fleet.regions)))
+        cut = missing_cut(model, programme.capacity(found.columns, len(model.fleet.regions)))
         if cut is None:
             return found
         programme, cuts = with_cuts(programme, model, [cut]), (*cuts, cut)
     raise SolverFailed(f"service needs more than {MOST_ROUNDS} rounds of cuts")
 
 
-def _relaxed(programme: Programme, cuts: tuple[Cut, ...], until: float) -> Values:
-    """Solve one linear programme."""
+def solve_linear(programme: Programme, cuts: tuple[Cut, ...], until: float) -> Values:
+    """Solve one linear programme.
+
+    Raises:
+        NoValues: no values keep its rows.
+        SolverFailed: the time was over.
+    """
     equal = programme.low == programme.high
     above, below = np.isfinite(programme.low) & ~equal, np.isfinite(programme.high) & ~equal
     above_rows, below_rows, equal_rows = (np.flatnonzero(each) for each in (above, below, equal))
@@ -127,7 +132,7 @@ def solve_whole(
             raise SolverFailed(f"HiGHS found no whole numbers: {found.message}")
         none = np.zeros(0)
         answer = Values(programme, found.x, bound, none, none, cuts)
-        cut = _cut(model, programme.capacity(found.x, len(model.fleet.regions)))
+        cut = missing_cut(model, programme.capacity(found.x, len(model.fleet.regions)))
         if cut is None:
             return answer
         programme, cuts = with_cuts(programme, model, [cut]), (*cuts, cut)
@@ -136,6 +141,6 @@ def solve_whole(
     raise SolverFailed(f"service needs more than {MOST_ROUNDS} rounds of cuts")
 
 
-def _cut(model: FleetModel, capacity: Floats) -> Cut | None:
+def missing_cut(model: FleetModel, capacity: Floats) -> Cut | None:
     """Return what ``capacity`` breaks: by a minimum cut, and only where that finds nothing by a transport problem."""
     return minimum_cut(model, capacity) or serve(model, capacity, by_latency=False).cut
