@@ -14,6 +14,7 @@ loaded with ``framework="torch"``.
 import io
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from data.errors import BadRecord
 from data.schemas.tensor import Octets, tensor_bytes
 from data.whole_file import whole_file
 from tasks.codecs.archive import Archive, open_archive
@@ -103,7 +105,7 @@ def load(
     Raises:
         ValueError: a tensor of a type that the framework does not have.
         SourceUnavailable: a base is missing.
-        BadRecord: the archive is damaged.
+        BadRecord: the archive is damaged, or holds more than the memory of this machine.
     """
     with open_archive(_IN_MEMORY, bases_in(bases, _IN_MEMORY), octets=octets) as archive:
         return _load(archive, framework, workers)
@@ -123,7 +125,7 @@ def load_file(
     Raises:
         ValueError: a tensor of a type that the framework does not have.
         SourceUnavailable: the archive or a base is missing or cannot be read.
-        BadRecord: the archive is damaged.
+        BadRecord: the archive is damaged, or holds more than the memory of this machine.
     """
     path = Path(path)
     with open_archive(path, bases_in(bases, path)) as archive:
@@ -261,5 +263,8 @@ def _write(
 
 def _load(archive: Archive, framework: Framework, workers: int) -> "dict[str, Array]":
     tensors = archive.index.tensors
+    needed, most = sum(stored.raw_bytes for stored in tensors), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > most:  # a few kilobytes may declare gigabytes of zeros
+        raise BadRecord(str(archive.path), f"tensors of at most {most} bytes, the memory of this machine", f"{needed}")
     held = zip(tensors, archive.read_all(tensors, workers), strict=True)
     return {each.name: array_of(octets, each.name, each.dtype, each.shape, framework) for each, octets in held}

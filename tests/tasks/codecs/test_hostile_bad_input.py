@@ -5,6 +5,7 @@ two writers in ``test_compress.py`` and ``test_archive_files.py``; hostile check
 """
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -144,6 +145,9 @@ def test_zeros_that_unfold_to_half_a_terabyte_are_refused_before_anything_is_wri
         restore_checkpoint(tmp_path / "bomb.qfz", tmp_path / "out")
     with pytest.raises(BadRecord, match="expected at most 1000000 bytes to restore"):
         restore_checkpoint(tmp_path / "bomb.qfz", tmp_path / "out", restoring=Restoring(limit_bytes=1_000_000))
+    if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") < 2**39:
+        with pytest.raises(BadRecord, match="the memory of this machine, found 549755813888"):
+            qfz.load(octets)
     assert names(tmp_path) == ["bomb.qfz"]
 
 
