@@ -88,6 +88,7 @@ def assert_planned_with_stand_in(folder: Path, reason: str) -> None:
     assert any("standing in for qaoa" in row.method for row in plan.solvers)
 
 
+@pytest.mark.slow
 def test_a_plan_is_written_though_the_simulator_is_killed(power_model: Path, tmp_path: Path) -> None:
     # slow circuits, so that the process is at work when it is hit
     with harassed(send(signal.SIGKILL)) as hit:
@@ -96,6 +97,7 @@ def test_a_plan_is_written_though_the_simulator_is_killed(power_model: Path, tmp
     assert_planned_with_stand_in(folder, "SIGKILL")
 
 
+@pytest.mark.slow
 def test_a_plan_is_written_though_the_simulator_stalls(power_model: Path, tmp_path: Path) -> None:
     solver = Qaoa(layers=4, shots=64, deadline_s=1.0)
     with harassed(send(signal.SIGSTOP)) as hit:

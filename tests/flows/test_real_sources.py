@@ -26,6 +26,7 @@ def planned(output: Path, **form: object) -> tuple[Plan, Snapshot]:
     return plan, snapshot
 
 
+@pytest.mark.slow
 def test_a_slurm_capture_with_a_topology_is_planned_for(real_data: Path, tmp_path: Path) -> None:
     capture = real_data / "slurm_22.05.8_debian12_capture"
     plan, snapshot = planned(
@@ -40,6 +41,7 @@ def test_a_slurm_capture_with_a_topology_is_planned_for(real_data: Path, tmp_pat
     assert any("GRES" in note for note in plan.notes)
 
 
+@pytest.mark.slow
 def test_a_slurm_capture_with_its_own_topology_is_planned_for(real_data: Path, tmp_path: Path) -> None:
     capture = real_data / "slurm_22.05.8_debian12_capture"
     topology = capture / "scontrol_show_topology.txt"
@@ -48,6 +50,7 @@ def test_a_slurm_capture_with_its_own_topology_is_planned_for(real_data: Path, t
     assert {node.rack for node in snapshot.nodes} == {"rack1", "rack2"}
 
 
+@pytest.mark.slow
 def test_five_hundred_jobs_of_philly_on_a_thousand_gpus_are_planned_for(real_data: Path, tmp_path: Path) -> None:
     path = real_data / "philly_sia" / "philly_sorted_rows20000_40000.csv"
     plan, snapshot = planned(tmp_path, source=PhillyTrace(path), nouns=("placement", "power"))
