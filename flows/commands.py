@@ -11,6 +11,7 @@ from data.errors import BadRecord
 from flows import options
 from flows.archive_commands import archive_app
 from flows.own_inputs import experts, links, tokens
+from flows.scaling_command import scaling
 from flows.told import told
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def schema(
     sys.stdout.write(schema_text(name))
 
 
-for command in (experts, tokens, links):
+for command in (experts, tokens, links, scaling):
     app.command()(command)
 
 

@@ -1,0 +1,58 @@
+"""How are scaling laws fitted from a terminal? One command: a table in, a folder with the laws out."""
+
+import json
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from flows.told import told
+
+
+def scaling(
+    table: Annotated[Path, typer.Argument(help="CSV: dimension,scale,performance[,series,run,units,better].")],
+    dimensions: Annotated[str, typer.Option(help="Those to fit, with commas between. Default: all.")] = "",
+    draws: Annotated[int, typer.Option(min=20, max=10_000, help="Bootstrap draws for each interval.")] = 200,
+    delta: Annotated[float, typer.Option(help="Residuals of logs beyond it count by size.")] = 0.01,
+    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Fit a scaling law to each series of a table, and write scaling.json, .html and .png."""
+    from pydantic import ValidationError
+
+    from flows.scaling import LAWS, PAGE, ScalingParams, fit_scaling
+    from flows.terminal import with_progress
+
+    asked = tuple(name.strip() for name in dimensions.split(",") if name.strip())
+    fields = {"path": table, "dimensions": asked, "draws": draws, "delta": delta, "output": output, "seed": seed}
+    try:
+        params = ScalingParams.model_validate(fields)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        raise typer.BadParameter("; ".join(lines)) from error
+    with told():
+        folder = Path(with_progress(fit_scaling, params))
+        found = json.loads((folder / LAWS).read_text(encoding="utf-8"))
+        for each in found["series"]:
+            typer.echo(_line(each))
+        for each in found["unfitted"]:
+            typer.secho(f"not fitted: {each['why']}", fg="red", err=True)
+        for record in [*found["set_aside"], *found["repeated"]]:
+            typer.secho(f"  set aside: {record}", fg="red", err=True)
+        for note in found["notes"]:
+            typer.echo(f"  {note}")
+        typer.echo(f"laws    {folder / LAWS}")
+        typer.echo(f"report  {folder / PAGE}")
+
+
+def _line(series: dict[str, object]) -> str:
+    law = cast("dict[str, object]", series["law"])
+    parameters = cast("list[dict[str, float | None]]", law["parameters"])
+    told_parameters = ", ".join(
+        f"{each['name']} {each['estimate']:.4g}"
+        + ("" if each["low"] is None else f" [{each['low']:.4g}, {each['high']:.4g}]")
+        for each in parameters
+    )
+    held_out = law["held_out"]
+    error = "" if held_out is None else f"; error on the largest scales {100.0 * cast('float', held_out):.2f} %"
+    return f"{series['name']}: {law['law']}, {told_parameters}{error}"
