@@ -13,7 +13,7 @@ from tasks.yardsticks.fleet import greedy_fleet, single_clouds
 from tests.benchmarks.fleet.instances import instance
 from tests.tasks.fleet.tiny import tiny
 
-SMALL = {"regions": 16, "skus": 2, "zones": 6, "nodes": 500}
+SMALL = {"regions": 24, "skus": 2, "zones": 6, "nodes": 500}
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ SMALL = {"regions": 16, "skus": 2, "zones": 6, "nodes": 500}
     ids=["one region", "two regions and a cloud", "outages"],
 )
 def test_the_greedy_planner_keeps_all_limits_and_is_never_below_the_bound(limits: FleetLimits) -> None:
-    model = fleet_model(instance(np.random.default_rng(1), limits=limits, outages=12, **SMALL))
+    model = fleet_model(instance(np.random.default_rng(3), limits=limits, outages=12, **SMALL))
     nodes = greedy_fleet(model)
     assert nodes is not None
     assert broken_limits(model, nodes) == ()
-    assert model.cost_usd_per_h(nodes) >= place_fleet(model).bound_usd_per_h
+    assert model.cost_usd_per_h(nodes) >= place_fleet(model, gap=0.1).bound_usd_per_h
 
 
 def test_without_enough_machines_the_greedy_planner_has_no_answer() -> None:
