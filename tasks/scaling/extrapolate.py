@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from tasks.scaling.fitted import Fit
 from tasks.scaling.laws import Floats
@@ -17,7 +17,10 @@ from tasks.scaling.laws import Floats
 FREE_OCTAVES = 1.0
 """Doublings beyond the data for which a law may be read off without an interval."""
 
-NOISE_STEPS = 41
+LEAST = 1e-300
+"""Stands for performance that a draw puts at nought or below, which has no logarithm."""
+
+NOISE_STEPS = 81
 """Quantiles that stand for the noise of one measurement."""
 
 
@@ -40,7 +43,7 @@ class Forecast:
         low: of the interval in which one measurement would lie; None where no draws were made.
         high: likewise.
         level: of the interval.
-        rivals: what other laws say, those that were passed in.
+        rivals: what other laws say, those that were passed in and say something above 0.
     """
 
     scale: float
@@ -89,18 +92,28 @@ def predict(fit: Fit, scale: float, *, level: float = 0.95, rivals: Sequence[Fit
     if not (np.isfinite(value) and value > 0.0):
         raise ValueError(f"{fit.series}: the {fit.form.kind} law gives {value:g} at {scale:g}, which is no performance")
     low, high = _interval(fit, scale, level) if len(fit.draws) else (None, None)
-    others = tuple(Rival(each.form.kind, float(each(scale))) for each in rivals if each is not fit)
+    told = {each.form.kind: float(each(scale)) for each in rivals if each is not fit}
+    others = tuple(Rival(kind, said) for kind, said in told.items() if np.isfinite(said) and said > 0.0)
     return Forecast(scale, value, beyond, low, high, level, others)
 
 
 def _interval(fit: Fit, scale: float, level: float) -> tuple[float, float]:
-    """Return the range of one measurement: each draw of the law with each quantile of the noise."""
+    """Return the range of one measurement: each draw of the law with each quantile of the noise.
+
+    A bootstrap of few points is too sure of itself: draws are spread out by sqrt(N / (N - k)), and the noise is that of
+    Student's t with N - k degrees (Student 1908, doi 10.1093/biomet/6.1.1).
+    """
+    spare = fit.points - len(fit.parameters)
     laws = fit.spread(len(fit.draws), np.array([scale]))[:, 0]
-    values: Floats = laws[:, None] * np.exp(_noise(fit.sigma or 0.0))[None, :]
+    centre = float(fit(scale))
+    if spare < 1:
+        return max(0.0, float(laws.min())), float(laws.max())
+    logs = np.log(np.maximum(laws, LEAST) / centre) * np.sqrt(fit.points / spare)
+    values: Floats = logs[:, None] + _noise(fit.sigma or 0.0, spare)[None, :]
     low, high = np.quantile(values, [0.5 - level / 2.0, 0.5 + level / 2.0])
-    return max(0.0, float(low)), float(high)
+    return centre * float(np.exp(low)), centre * float(np.exp(high))
 
 
-def _noise(sigma: float) -> Floats:
-    steps: Floats = ndtri((np.arange(NOISE_STEPS) + 0.5) / NOISE_STEPS)
+def _noise(sigma: float, spare: int) -> Floats:
+    steps: Floats = stdtrit(spare, (np.arange(NOISE_STEPS) + 0.5) / NOISE_STEPS)
     return sigma * steps

@@ -31,7 +31,8 @@ _PAGE = """<!doctype html>
 {% for row in table %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 <p class="soft">Laws are ranked by their error on the largest scales, which they had not seen. An interval one octave
-ahead is that of a single measurement, if the law holds there.</p>
+ahead is that of a single measurement, if the law holds there. In the picture circles are the scales that judged the
+laws, the band is the interval of the law, and the dotted line is the knee: where the local exponent has halved.</p>
 {% if picture %}<img alt="Each series with its law" style="max-width:100%" src="data:image/png;base64,{{ picture }}">
 {% endif %}{% if changes %}<h2>Where one power law turns into another</h2><ul>{% for line in changes %}<li>{{ line }}
 </li>{% endfor %}</ul>{% endif %}
@@ -141,7 +142,7 @@ def chart(study: Study) -> bytes:
         axes.set_title(one_line(f"{law.series}: {law.form.kind}").replace("$", r"\$"), fontsize=9)
         axes.set_xlabel(one_line(series.scale_unit).replace("$", r"\$"), fontsize=8)
         axes.set_ylabel(one_line(series.performance_unit).replace("$", r"\$"), fontsize=8)
-        axes.tick_params(labelsize=7)
+        axes.tick_params(which="both", labelsize=7)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     return picture.getvalue()

@@ -11,6 +11,7 @@ from tasks.scaling.choose import forms
 from tasks.scaling.extrapolate import octaves_beyond, predict
 from tasks.scaling.fit import fit_law
 from tasks.scaling.fitted import Fit
+from tasks.scaling.saturating_laws import Saturating
 
 SCALES = np.geomspace(1.0, 64.0, 14)
 
@@ -64,10 +65,25 @@ def test_an_interval_holds_the_noise_of_a_measurement(fit: Fit) -> None:
 
 
 def test_rivals_say_what_they_say(fit: Fit) -> None:
-    other = replace(fit, parameters=fit.parameters * np.array([1.0, 0.5]))
+    other = replace(fit, form=Saturating(fit.form.span), parameters=np.array([90.0, 30.0, 1.0]), draws=np.empty((0, 3)))  # type: ignore[attr-defined]
     forecast = predict(fit, 512.0, rivals=(fit, other))
     assert [rival.performance for rival in forecast.rivals] == [pytest.approx(float(other(512.0)))]
     assert forecast.widest[0] == pytest.approx(float(other(512.0)))
+
+
+def test_few_points_make_wide_intervals() -> None:
+    """Coverage of the next point by nominal 95 % intervals from five points of a noisy power law."""
+    rng, held = np.random.default_rng(3), 0
+    for _ in range(40):
+        scale = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+        performance = 3.0 * scale**0.8 * np.exp(0.05 * rng.standard_normal(6))
+        seen = Series("few", "compute", scale[:5], performance[:5])
+        law = bootstrapped(seen, fit_law(seen, forms(seen)[0]), rng, draws=25)
+        forecast = predict(law, 32.0)
+        assert forecast.low is not None
+        assert forecast.high is not None
+        held += forecast.low <= performance[5] <= forecast.high
+    assert held >= 35
 
 
 def test_octaves_count_from_the_nearest_end(fit: Fit) -> None:
