@@ -120,8 +120,8 @@ def allocate_budget(
     if whole is None and not all(each.steps for each in dimensions):
         free = ", ".join(each.name for each in dimensions if not each.steps)
         notes.append(f"{LEVELS} scales at equal ratios stand for the range of {free}")
-    best, bound, method = _best_levels(problem)
     challengers, other, fallbacks = _challengers(problem, solver, rng, effort)
+    best, bound, method = _best_levels(problem, other)
     rows = [_row(method, -problem.cost(best), 0), *challengers]
     if problem.cost(other) < problem.cost(best):  # only where the grid had to round
         best, method = other, f"{method}, bettered by another"
@@ -171,10 +171,10 @@ def _levelled(dimensions: Sequence[Dimension], budget: float, count: int) -> Bud
     return Budget(tuple(each.levels(count) for each in dimensions), budget)
 
 
-def _best_levels(problem: Budget) -> tuple[Allotted, float, str]:
+def _best_levels(problem: Budget, known: Allotted | None = None) -> tuple[Allotted, float, str]:
     """Return the best levels, the bound on the logarithm of performance, and the method."""
     try:
-        found = exact(problem)
+        found = exact(problem, known)
     except TooLarge:
         grid = dynamic_programme(problem)
         return grid.decision, -max(grid.bound, problem.bound()), GRID

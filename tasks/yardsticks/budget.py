@@ -39,19 +39,21 @@ class Gridded:
     bound: float
 
 
-def exact(problem: Budget) -> Allotted:
+def exact(problem: Budget, known: Allotted | None = None) -> Allotted:
     """Return the best of all choices, by the list of partial choices that no other dominates.
 
     A partial choice is dropped where another spends no more and loses no more (Nemhauser and Ullmann 1969, doi
-    10.1287/mnsc.15.9.494), and where even the relaxation of the other dimensions could not bring it below the greedy
-    choice. Nothing is rounded.
+    10.1287/mnsc.15.9.494), and where even the relaxation of the other dimensions could not bring it below the best
+    choice known. Nothing is rounded.
+
+    Args:
+        problem: the choice of levels.
+        known: a choice within the budget, the better the fewer partial choices are left; None is the greedy one.
 
     Raises:
         TooLarge: more than :data:`MOST_STATES` partial choices are left.
     """
-    greedy = Allotted(problem.relaxed.level_of.copy())
-    best = greedy if problem.feasible(greedy) else problem.incumbent()
-    best = min(best, problem.incumbent(), key=problem.cost)
+    best = min(greedy(problem), problem.incumbent() if known is None else known, key=problem.cost)
     to_beat = problem.cost(best)
     loss, spend = np.zeros(1), np.zeros(1)
     trail: list[tuple[Indices, Indices]] = []
@@ -73,7 +75,7 @@ def exact(problem: Budget) -> Allotted:
         kept = order[first]
         trail.append((kept // count, kept % count))
         loss, spend = loss[kept], spend[kept]
-    if not loss.size:  # only rounding can have dropped the greedy choice itself
+    if not loss.size:  # only rounding can have dropped the best choice itself
         return best
     at, level_of = int(loss.argmin()), np.zeros(counts.size, np.int64)
     for row in range(counts.size - 1, -1, -1):
@@ -89,8 +91,8 @@ def dynamic_programme(problem: Budget, cells: int = 6000) -> Gridded:
     The dynamic programme of the multiple-choice knapsack problem (Kellerer, Pferschy and Pisinger 2004, chapter 11,
     doi 10.1007/978-3-540-24777-7). The budget is cut into ``cells``. What levels take is rounded up, so the choice is
     never over the budget, and is the best of those that stay within it after rounding; where all spends are whole
-    cells that is all of them. Rounded down instead, every choice within the budget stays so, and the same programme
-    gives the bound.
+    cells that is all of them. What rounding left over then buys single levels. Rounded down instead, every choice
+    within the budget stays so, and the same programme gives the bound.
 
     Args:
         problem: the choice of levels.
@@ -115,7 +117,7 @@ def dynamic_programme(problem: Budget, cells: int = 6000) -> Gridded:
     level_of, _ = _on_grid(problem.loss, np.maximum(up, 0), cells)
     _, bound = _on_grid(problem.loss, np.maximum(down, 0), cells)
     found = Allotted(level_of)
-    best = found if problem.feasible(found) else problem.incumbent()
+    best = _filled(problem, found) if problem.feasible(found) else problem.incumbent()
     return Gridded(min(best, problem.incumbent(), key=problem.cost), bound - 1e-12 * max(1.0, abs(bound)))
 
 
@@ -137,6 +139,31 @@ def at_random(problem: Budget, draws: int, rng: np.random.Generator) -> Allotted
     found = Allotted(level_of[int(loss.argmin())].copy())
     fits = problem.feasible(found) and problem.cost(found) < problem.cost(problem.incumbent())
     return found if fits else problem.incumbent()
+
+
+def at_the_price(problem: Budget, draws: int, temperature: float, rng: np.random.Generator) -> list[Allotted]:
+    """Return ``draws`` choices in which each dimension is drawn by itself, at the price of the relaxation.
+
+    A level has the Boltzmann weight of its loss and the price of its spend. Nothing couples two dimensions, so this is
+    what a sampler that knows the price and no more can do. Choices may be over the budget.
+
+    Args:
+        problem: the choice of levels.
+        draws: how many choices.
+        temperature: in units of loss, above 0.
+        rng: all chance.
+
+    Raises:
+        ValueError: the temperature is not above 0.
+    """
+    if not temperature > 0.0:
+        raise ValueError(f"temperature: expected more than 0, got {temperature}")
+    finite = np.isfinite(problem.loss)
+    priced = np.where(finite, problem.loss + problem.relaxed.price * np.where(finite, problem.spend, 0.0), np.inf)
+    weight = np.exp((priced.min(axis=1, keepdims=True) - priced) / temperature)
+    below = (weight / weight.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    level_of = (rng.random((draws, len(below), 1)) >= below).sum(axis=2)
+    return [Allotted(np.minimum(one, problem.counts - 1).astype(np.int64)) for one in level_of]
 
 
 def exhaustive(problem: Budget) -> Allotted:
@@ -207,6 +234,23 @@ def _on_grid(loss: Floats, cells_of: Indices, cells: int) -> tuple[Indices, floa
         level_of[row] = choices[row, at]
         at -= int(cells_of[row, level_of[row]])
     return level_of, float(best[cells])
+
+
+def _filled(problem: Budget, decision: Allotted) -> Allotted:
+    """Return ``decision`` with the level that saves most, again and again, while one fits."""
+    level_of, rows = decision.level_of.copy(), np.arange(len(problem.levels))
+    while True:
+        left = problem.limit - problem.spent(Allotted(level_of.copy()))
+        more = problem.spend - problem.spend[rows, level_of][:, None]
+        saved = np.where(more <= left, problem.loss[rows, level_of][:, None] - problem.loss, 0.0)
+        row, level = np.unravel_index(int(saved.argmax()), saved.shape)
+        if saved[row, level] <= 0.0:
+            return Allotted(level_of)
+        before = level_of[row]
+        level_of[row] = level
+        if not problem.feasible(Allotted(level_of.copy())):  # by a rounding error
+            level_of[row] = before
+            return Allotted(level_of)
 
 
 def _rest(problem: Budget, row: int) -> tuple[Floats, Floats, float]:

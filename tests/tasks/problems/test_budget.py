@@ -16,7 +16,7 @@ from qiskit_solvers.ising import energies
 from tasks.problems.budget import Allotted, Budget
 from tasks.problems.budget_dimensions import Dimension, Levels, PowerLaw
 from tasks.refine import Effort, refine
-from tasks.yardsticks.budget import at_random, dynamic_programme, exact, exhaustive, greedy, programme
+from tasks.yardsticks.budget import at_random, at_the_price, dynamic_programme, exact, exhaustive, greedy, programme
 
 
 def some_levels(dimensions: int, count: int, seed: int) -> tuple[Levels, ...]:
@@ -174,6 +174,26 @@ def test_impossible_levels_are_refused_by_name():
         Dimension("gpu", "GPU", PowerLaw(1.0, 0.5), PowerLaw(1.0, 1.0), 2.0, 1.0)
     with pytest.raises(ValueError, match="rising steps"):
         Dimension("gpu", "GPU", PowerLaw(1.0, 0.5), PowerLaw(1.0, 1.0), 1.0, 4.0, (2.0, 1.0))
+
+
+def test_a_known_choice_changes_nothing_but_what_is_left_to_look_at():
+    problem = posed(10, 12, 2)
+    known = problem.search(problem.incumbent(), 20_000, np.random.default_rng(0)).decision
+    assert problem.cost(exact(problem, known)) == problem.cost(exact(problem))
+    assert problem.cost(exact(problem)) <= problem.cost(known)
+
+
+def test_draws_at_the_price_have_the_boltzmann_weights():
+    problem = posed(3, 4, 1)
+    draws = at_the_price(problem, 20_000, 0.3, np.random.default_rng(0))
+    level_of = np.array([each.level_of for each in draws])
+    priced = problem.loss + problem.relaxed.price * problem.spend
+    weight = np.exp(-priced / 0.3)
+    expected = weight / weight.sum(axis=1, keepdims=True)
+    for row in range(3):
+        np.testing.assert_allclose(np.bincount(level_of[:, row], minlength=4) / 20_000, expected[row], atol=0.015)
+    with pytest.raises(ValueError, match="temperature"):
+        at_the_price(problem, 1, 0.0, np.random.default_rng(0))
 
 
 def test_too_many_choices_are_not_listed():
