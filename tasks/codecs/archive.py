@@ -32,7 +32,7 @@ REBUILT_BYTES_MAX = 4 * 1024**3
 Wanted = tuple[Stored, memoryview]
 """A tensor and where its bytes are to be put, as many as it has."""
 
-_VERSIONS = 3
+_VERSIONS = 4
 """Of a chunk that are held while those of a chain of archives are decoded; no codec looks at more."""
 
 _CONTENT_SPARE = 1024 * 1024
@@ -137,7 +137,7 @@ class Archive:
         return self._chunk(stored, number)
 
     def history(self, stored: Stored, number: int) -> tuple[Octets, ...]:
-        """Return a chunk, and after it what it is a difference to in the archives below, latest first, three at most.
+        """Return a chunk, and after it what it is a difference to in the archives below, latest first, four at most.
 
         Args:
             stored: a tensor without a recipe.

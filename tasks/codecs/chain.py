@@ -53,7 +53,7 @@ def decode_into(chain: Chain, packed: Octets, around: Around, out: memoryview) -
     """
     for codec in reversed(chain[1:]):
         packed = codec.decode(packed, around, len(out))
-    if chain and isinstance(chain[0], CodedPlanes | Delta):
+    if chain and isinstance(chain[0], CodedPlanes | Delta | Trend):
         chain[0].decode_into(packed, around, out)
     else:
         out[:] = decode(chain[:1], packed, around, len(out))

@@ -1,31 +1,29 @@
 """How is a chunk stored as its difference to where its numbers were heading, as earlier checkpoints show?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from data.schemas.tensor import Octets
 from tasks.codecs.delta import Delta
+from tasks.codecs.delta_trend_kernels import foresee, products
 from tasks.codecs.protocol import Around
-
-Numbers = npt.NDArray[np.float64]
 
 _STORED = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "C64": "<f4", "F64": "<f8", "C128": "<f8"}
 """How numpy reads the numbers of each element type that can be predicted."""
 
 _ONE = 4096  # what a weight of 1 is written as
-_FIT_BITS, _FIT_MAX = 12, 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
     """Differences to a prediction: the base, and its own latest changes with a weight each.
 
-    An optimiser with momentum moves a weight on much as it moved it before, so two changes that are known tell most of
-    the next. The weights are fitted to each chunk by least squares, as in linear prediction (Makhoul 1975, doi
+    An optimiser with momentum moves a weight on much as it moved it before, so a few changes that are known tell most
+    of the next. The weights are fitted to each chunk by least squares, as in linear prediction (Makhoul 1975, doi
     10.1109/PROC.1975.9792), in whole numbers, so that every machine finds the same. The prediction is computed in
     float64 from products and sums alone and rounded to the element type; it is the base where it is not finite, and
     where the weighted changes are zero.
@@ -39,7 +37,7 @@ class Trend:
 
     kind: Literal["delta_trend"] = "delta_trend"
     version: Literal[1] = 1
-    changes: Literal[1, 2] = 2
+    changes: Literal[1, 2, 3] = 2
 
     def encode(self, raw: Octets, around: Around) -> memoryview:
         """Return the difference of ``raw`` to its prediction.
@@ -50,9 +48,8 @@ class Trend:
         versions = self._versions(around, len(raw))
         if not len(raw):
             return memoryview(b"")
-        with np.errstate(all="ignore"):
-            weights = _fitted(_numbers(raw, around.dtype) - versions[0], _changes(versions))
-            predicted = _predicted(around, versions, weights)
+        weights = _fitted(_numbers((raw, *versions), around.dtype))
+        predicted = _predicted(around.dtype, versions, weights)
         packed = b"".join((weights.tobytes(), Delta().encode(raw, Around(around.dtype, predicted))))
         if len(packed) >= len(raw):
             raise ValueError(f"expected {len(raw)} bytes that resemble their prediction, found others")
@@ -81,14 +78,13 @@ class Trend:
         head = 2 * self.changes if len(out) else 0
         if len(packed) < head:
             raise ValueError(f"expected {self.changes} weights of 2 bytes, found {len(packed)} bytes")
-        predicted = b""
+        predicted = memoryview(b"")
         if head:
-            with np.errstate(all="ignore"):
-                predicted = _predicted(around, versions, np.frombuffer(packed, "<i2", count=self.changes))
+            predicted = _predicted(around.dtype, versions, np.frombuffer(packed, "<i2", count=self.changes))
         Delta().decode_into(memoryview(packed)[head:], Around(around.dtype, predicted), out)
 
-    def _versions(self, around: Around, length: int) -> list[Numbers]:
-        """Return the base and what was before it as numbers, latest first, refusing what does not fit."""
+    def _versions(self, around: Around, length: int) -> list[Octets]:
+        """Return the base and what was before it, latest first, refusing what does not fit."""
         if around.dtype not in _STORED:
             raise ValueError(f"expected elements of {', '.join(_STORED)}, found {around.dtype}")
         given = [around.base, *around.earlier[: self.changes]]
@@ -96,58 +92,61 @@ class Trend:
         if len(held) <= self.changes or length % around.word_bytes:
             found = [None if octets is None else len(octets) for octets in given]
             raise ValueError(f"expected {self.changes + 1} chunks of {length} bytes, whole words each, found {found}")
-        with np.errstate(all="ignore"):
-            return [_numbers(octets, around.dtype) for octets in held]
+        return held
 
 
-def _numbers(octets: Octets, dtype: str) -> Numbers:
-    """Return numbers of any of the element types."""
-    stored = np.frombuffer(octets, _STORED[dtype])
+def _numbers(versions: Sequence[Octets], dtype: str) -> npt.NDArray[Any]:
+    """Return versions of a chunk of any of the element types as floats that kernels know, ``(versions, words)``."""
+    stored = np.stack([np.frombuffer(octets, _STORED[dtype]) for octets in versions])
     if dtype == "BF16":
-        stored = (stored.astype("<u4") << 16).view("<f4")
-    return stored.astype(np.float64)
+        return (stored.astype("<u4") << 16).view("<f4")
+    if dtype == "F16":
+        with np.errstate(invalid="ignore"):  # of a NaN that signals
+            return stored.astype("<f4")
+    return stored
 
 
-def _changes(versions: list[Numbers]) -> list[Numbers]:
-    return [later - earlier for later, earlier in pairwise(versions)]
-
-
-def _fitted(wanted: Numbers, changes: list[Numbers]) -> npt.NDArray[np.int16]:
-    """Return the weights of the changes that come nearest to the wanted ones, ``(changes,)``.
-
-    What counts is a miss beside the size of a number's own changes, since that is what its bits are about. Sums are of
-    whole numbers: their order would otherwise show in the result.
-    """
-    exponents = np.frexp(np.max(np.abs(changes), axis=0))[1]
-    rows = [np.ldexp(each, _FIT_BITS - exponents) for each in (wanted, *changes)]
-    good = np.all(np.isfinite(rows), axis=0) & (np.abs(rows[0]) < _FIT_MAX)
-    whole = [np.rint(row[good]).astype(np.int64) for row in rows]
-    sums = [[int(np.sum(one * other)) for other in whole] for one in whole]
-    weights = [0.0] * len(changes)
-    determinant = sums[1][1] * sums[2][2] - sums[1][2] ** 2 if len(changes) == 2 else 0
-    if determinant > 0:
-        weights[0] = (sums[0][1] * sums[2][2] - sums[0][2] * sums[1][2]) / determinant
-        weights[1] = (sums[0][2] * sums[1][1] - sums[0][1] * sums[1][2]) / determinant
-    elif sums[1][1] > 0:
-        weights[0] = sums[0][1] / sums[1][1]
+def _fitted(versions: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """Return the weights of the changes before the latest that come nearest to it, ``(changes,)``, the rest being 0."""
+    sums: list[list[int]] = products(versions).tolist()
+    wanted, gram = sums[0][1:], [row[1:] for row in sums[1:]]
+    weights = np.zeros(len(wanted))
+    for count in range(len(wanted), 0, -1):  # fewer, where one change is but another over again
+        square = [row[:count] for row in gram[:count]]
+        if (whole := _determinant(square)) > 0:
+            for place in range(count):  # Cramer's rule
+                swapped = [
+                    [*row[:place], sought, *row[place + 1 :]] for row, sought in zip(square, wanted, strict=False)
+                ]
+                weights[place] = _determinant(swapped) / whole
+            break
     limits = np.iinfo(np.int16)
-    clipped: npt.NDArray[np.float64] = np.clip(np.rint(np.array(weights) * _ONE), limits.min, limits.max)
+    clipped: npt.NDArray[np.float64] = np.clip(np.rint(weights * _ONE), limits.min, limits.max)
     return clipped.astype("<i2")
 
 
-def _predicted(around: Around, versions: list[Numbers], weights: npt.NDArray[np.int16]) -> bytes:
+def _determinant(square: list[list[int]]) -> int:
+    """Return the determinant, of whole numbers of any length."""
+    if len(square) == 1:
+        return square[0][0]
+    minors = (_determinant([[*row[:place], *row[place + 1 :]] for row in square[1:]]) for place in range(len(square)))
+    return sum((-1) ** place * square[0][place] * minor for place, minor in enumerate(minors))
+
+
+def _predicted(dtype: str, versions: list[Octets], weights: npt.NDArray[np.int16]) -> memoryview:
     """Return the words that are predicted."""
-    moves = np.zeros_like(versions[0])
-    for weight, change in zip(weights, _changes(versions), strict=True):
-        moves += float(weight) / _ONE * change
-    stored = _STORED[around.dtype]
-    if around.dtype == "BF16":
-        single = (versions[0] + moves).astype("<f4")
-        bits = single.view("<u4")
-        bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-        words, finite = bits.astype(stored), np.isfinite(single) & (bits & 0x7F80 != 0x7F80)
+    numbers, base = _numbers(versions, dtype), np.frombuffer(versions[0], f"<u{np.dtype(_STORED[dtype]).itemsize}")
+    if dtype == "F16":  # rounded once, from float64
+        wide = np.full(len(base), np.nan)
+        foresee(numbers, weights / _ONE, wide)
+        with np.errstate(over="ignore"):
+            half = wide.astype("<f2")
+        words = np.where(np.isfinite(half), half.view("<u2"), base)
     else:
-        rounded = (versions[0] + moves).astype(stored)
-        words, finite = rounded.view(f"<u{rounded.itemsize}"), np.isfinite(rounded)
-    base = np.frombuffer(around.base or b"", words.dtype)
-    return np.where(finite & (moves != 0), words, base).tobytes()
+        rounded = numbers[0].copy()
+        foresee(numbers, weights / _ONE, rounded)
+        words = rounded.view(f"<u{rounded.itemsize}")
+        if dtype == "BF16":
+            upper = (words + 0x7FFF + (words >> 16 & 1)) >> 16
+            words = np.where(upper & 0x7F80 != 0x7F80, upper, base).astype("<u2")
+    return words.view(np.uint8).data

@@ -26,7 +26,7 @@ _REPEATS: Chain = (Zstd(),)
 _INTEGERS: Chain = (Planes(), Zstd())
 _ROWS: Chain = (Planes(rotated=True), Zstd())
 _DELTA: Chain = (Delta(),)
-_TRENDS: tuple[Chain, ...] = ((Trend(changes=1),), (Trend(changes=2),))
+_TRENDS: tuple[Chain, ...] = ((Trend(changes=1),), (Trend(changes=2),), (Trend(changes=3),))
 _EVERYTHING_BELOW = 16 * 1024  # bytes of a chunk on which every chain is tried
 _REPEATED = 0.15  # share of runs that must have been there before; of weights' exponents up to 0.1 were, by chance
 _LOOKED_AT = 128 * 1024  # bytes of a chunk whose highest bytes are looked at

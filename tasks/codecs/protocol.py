@@ -14,7 +14,7 @@ class Around:
         dtype: of the tensor, a key of :data:`data.schemas.tensor.ELEMENT_TYPES`.
         base: the same range of the same tensor in the base archive, as long as the chunk's raw bytes.
         first: words of the tensor before this chunk; known when it is encoded, 0 when it is decoded.
-        earlier: what the base is a difference to in its own base, and that one in turn, latest first, at most two.
+        earlier: what the base is a difference to in its own base, and that one in turn, latest first, at most three.
     """
 
     dtype: str = "U8"

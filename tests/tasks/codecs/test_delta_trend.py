@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -61,24 +62,24 @@ def around(versions: list[npt.NDArray[np.float32]]) -> Around:
 
 @st.composite
 def versions(draw: st.DrawFn) -> tuple[str, list[bytes]]:
-    """Four chunks of the same length, any bits, of which few differ."""
+    """Five chunks of the same length, any bits, of which few differ."""
     dtype = draw(st.sampled_from(FLOATS))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     length = ELEMENT_TYPES[dtype].word_bytes * draw(st.integers(1, 200))
     held = [rng.integers(0, 256, length, dtype=np.uint8)]
     share = draw(st.sampled_from([0.0, 0.02, 0.1, 1.0]))
-    for _ in range(3):
+    for _ in range(4):
         changed = rng.random(length) < share
         held.append(np.where(changed, held[-1] ^ draw(st.sampled_from([1, 3, 255])), held[-1]).astype(np.uint8))
     return dtype, [version.tobytes() for version in held]
 
 
 @SETTINGS
-@given(given_versions=versions(), changes=st.sampled_from([1, 2]))
-def test_a_trend_gives_back_every_bit(given_versions: tuple[str, list[bytes]], changes: int) -> None:
+@given(given_versions=versions(), changes=st.sampled_from([1, 2, 3]))
+def test_a_trend_gives_back_every_bit(given_versions: tuple[str, list[bytes]], changes: Literal[1, 2, 3]) -> None:
     dtype, (raw, base, *earlier) = given_versions
     beside = Around(dtype, base, earlier=tuple(earlier))
-    codec = Trend(changes=1) if changes == 1 else Trend()
+    codec = Trend(changes=changes)
     with suppress(ValueError):  # it does not shrink
         packed = codec.encode(raw, beside)
         assert len(packed) < len(raw)
@@ -111,16 +112,75 @@ def test_two_changes_tell_more_of_momentum_than_one_and_one_more_than_none() -> 
     assert sizes[2] < sizes[1] < 0.97 * sizes[0]
 
 
-def test_weights_are_those_of_least_squares() -> None:
+def numbers_of(octets: bytes, dtype: str) -> npt.NDArray[np.float64]:
+    """Return a chunk as float64."""
+    if dtype == "BF16":
+        return (np.frombuffer(octets, "<u2").astype("<u4") << 16).view("<f4").astype("<f8")
+    stored = {"F16": "<f2", "F32": "<f4", "C64": "<f4", "F64": "<f8"}[dtype]
+    return np.frombuffer(octets, stored).astype("<f8")
+
+
+@SETTINGS
+@given(given_versions=versions(), changes=st.sampled_from([1, 2, 3]))
+def test_kernels_foresee_the_bits_that_numpy_does(
+    given_versions: tuple[str, list[bytes]], changes: Literal[1, 2, 3]
+) -> None:
+    """Oracle: the formula of the format's page, an array at a time."""
+    dtype, (raw, *held) = given_versions
+    weights = np.random.default_rng(len(raw)).integers(-9_000, 9_000, changes).astype("<i2")
+    word = f"<u{ELEMENT_TYPES[dtype].word_bytes if dtype != 'C64' else 4}"
+    with np.errstate(all="ignore"):
+        floats = [numbers_of(each, dtype) for each in held]
+        move = np.zeros(len(floats[0]))
+        for weight, later, earlier in zip(weights, floats, floats[1:], strict=False):
+            move += float(weight) / 4096 * (later - earlier)
+        moved = floats[0] + move
+        if dtype == "BF16":
+            bits = moved.astype("<f4").view("<u4").astype("<u8")
+            words = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
+        else:
+            words = moved.astype({"<u2": "<f2", "<u4": "<f4", "<u8": "<f8"}[word]).view(word)
+        finite = np.isfinite(numbers_of(words.tobytes(), dtype)) & np.isfinite(moved)
+    wanted = np.where((move != 0) & finite, words, np.frombuffer(held[0], word)).tobytes()
+    nothing = bytes(Delta().encode(wanted, Around(dtype, wanted))) if len(raw) > 400 else None
+    if nothing is not None:  # a difference of nothing is what was foreseen
+        beside = Around(dtype, held[0], earlier=tuple(held[1:]))
+        assert Trend(changes=changes).decode(weights.tobytes() + nothing, beside, len(raw)) == wanted
+
+
+@pytest.mark.parametrize("changes", [1, 2, 3])
+def test_weights_are_those_of_least_squares(changes: Literal[1, 2, 3]) -> None:
     """Oracle: numpy's solver, in floating point, on the same rows."""
-    held = trained(12, 8_192, 4)[:4]
-    packed = Trend().encode(held[0].tobytes(), around(held))
+    held = trained(12, 8_192, 4)[:5]
+    packed = Trend(changes=changes).encode(held[0].tobytes(), around(held))
     f = [each.astype(np.float64) for each in held]
-    wanted, rows = f[0] - f[1], np.stack([f[1] - f[2], f[2] - f[3]], axis=1)
+    wanted, rows = f[0] - f[1], np.stack([f[n] - f[n + 1] for n in range(1, 1 + changes)], axis=1)
     scale = 2.0 ** -np.frexp(np.abs(rows).max(axis=1))[1][:, None]
     near = np.abs(wanted * scale[:, 0]) < 32  # a number that hardly moved before says nothing
     expected = np.linalg.lstsq((rows * scale)[near], (wanted * scale[:, 0])[near], rcond=None)[0]
-    assert np.frombuffer(packed, "<i2", count=2) / 4096 == pytest.approx(expected, abs=0.002)
+    assert np.frombuffer(packed, "<i2", count=changes) / 4096 == pytest.approx(expected, abs=0.002)
+
+
+def test_changes_that_repeat_one_another_leave_the_earlier_without_weight() -> None:
+    """Their least squares have no single answer."""
+    base = (np.random.default_rng(1).integers(2**20, 2**21, 4096) / 2**23).astype("<f4")
+    held = [base + np.float32(k * 2.0**-20) for k in (4, 3, 2, 1, 0)]
+    packed = Trend(changes=3).encode(held[0].tobytes(), around(held))
+    assert np.frombuffer(packed, "<i2", count=3).tolist() == [4096, 0, 0]
+
+
+@pytest.mark.parametrize("edge", [np.inf, np.nan, 3e38, 1e-45])
+@pytest.mark.parametrize("place", range(5))
+def test_a_number_that_runs_off_counts_for_nothing(edge: float, place: int) -> None:
+    held = trained(12, 8_192, 4)[:5]
+    calm = [np.delete(each, 7) for each in held]
+    for each in held:
+        each[7] = 0.5
+    held[place][7] = edge
+    found = [
+        np.frombuffer(Trend(changes=3).encode(each[0].tobytes(), around(each)), "<i2", count=3) for each in (held, calm)
+    ]
+    assert np.abs(found[0].astype(int) - found[1]).max() <= 8
 
 
 @pytest.mark.parametrize("earlier", [(), (b"12345678",), (b"12345678", b"1234"), (b"", b"12345678")])
@@ -212,12 +272,28 @@ def test_a_chain_of_archives_uses_as_many_changes_as_it_has_and_comes_back(tmp_p
             assert archive.read(stored, 1_000, 1_010) == values[1_000:1_010].tobytes()
             kinds.append([(operation.kind, getattr(operation, "changes", 0)) for operation in archive.index.chains[0]])
             depth = len(archive.history(stored, 0))
-        assert depth == min(3, len(kinds))
-    assert kinds[1:] == [[("delta", 0)], [("delta_trend", 1)], *[[("delta_trend", 2)]] * 3]
+        assert depth == min(4, len(kinds))
+    assert kinds[1:4] == [[("delta", 0)], [("delta_trend", 1)], [("delta_trend", 2)]]
+
+
+def test_three_changes_are_used_where_the_third_tells_most(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    moves = [rng.standard_normal(20_000) * 1e-5 for _ in range(3)]
+    weights = [rng.standard_normal(20_000) * 0.02]
+    for _ in range(6):
+        weights.append(weights[-1] + moves[0])
+        moves = [*moves[1:], 0.9 * moves[0] + 1e-6 * rng.standard_normal(20_000)]
+    held = [each.astype("<f4") for each in reversed(weights)]
+    with open_archive(write_chain(tmp_path, held)[-1]) as archive:
+        stored = archive.tensor("layer.weight")
+        assert archive.index.chains[stored.chains[0]] == (Trend(changes=3),)
+        assert archive.read(stored) == held[0].tobytes()
+        depth = len(archive.history(stored, 0))
+    assert depth == 4
 
 
 def test_each_chunk_of_a_chain_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of the three that predict the next would otherwise be made from three more."""
+    """Each of the four that predict the next would otherwise be made from four more."""
     paths = write_chain(tmp_path, trained(16, 2_000, 7)[:12])
     decoded = 0
     decode = Delta.decode_into

@@ -107,12 +107,12 @@ def test_differences_are_read_by_the_page(dtype: str) -> None:
     assert page.difference(packed, base, dtype) == raw
 
 
-@pytest.mark.parametrize("changes", [1, 2])
+@pytest.mark.parametrize("changes", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F32", "F64", "C64", "C128"])
-def test_trends_are_read_by_the_page(dtype: str, changes: Literal[1, 2]) -> None:
+def test_trends_are_read_by_the_page(dtype: str, changes: Literal[1, 2, 3]) -> None:
     rng, count = np.random.default_rng(6), 2_003
     first, step = rng.standard_normal((2, count))
-    chunks = [page.of_floats(first + n * 0.01 * step, dtype).tobytes() for n in range(4)]
+    chunks = [page.of_floats(first + n * 0.01 * step, dtype).tobytes() for n in range(5)]
     chunks = [floats(dtype, 8)[: 4 * page.width_of(dtype)] + chunk for chunk in chunks]  # infinite, and no number
     raw, base, *earlier = reversed(chunks)
     packed = bytes(Trend(changes=changes).encode(raw, Around(dtype, base, earlier=tuple(earlier[:changes]))))
