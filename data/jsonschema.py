@@ -7,16 +7,24 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from data.digest import PLAN, SNAPSHOT
+from data.schemas.fleet import FLEET
+from data.schemas.fleet_plan import FLEET_PLAN
 from data.schemas.transfers import ROUND_SCHEDULE
 
-Name = Literal["snapshot", "plan", "rounds"]
-NAMES: tuple[Name, ...] = ("snapshot", "plan", "rounds")
+Name = Literal["snapshot", "plan", "rounds", "fleet", "fleet_plan"]
+NAMES: tuple[Name, ...] = ("snapshot", "plan", "rounds", "fleet", "fleet_plan")
 FOLDER = Path(__file__).resolve().parent / "schemas"
 
 
 def schema_text(name: Name) -> str:
-    """Return the JSON schema of a snapshot, a plan or rounds, as it stands in ``data/schemas/<name>.json``."""
-    adapters: dict[Name, TypeAdapter[Any]] = {"snapshot": SNAPSHOT, "plan": PLAN, "rounds": ROUND_SCHEDULE}
+    """Return the JSON schema of a record that is read or written, as it stands in ``data/schemas/<name>.json``."""
+    adapters: dict[Name, TypeAdapter[Any]] = {
+        "snapshot": SNAPSHOT,
+        "plan": PLAN,
+        "rounds": ROUND_SCHEDULE,
+        "fleet": FLEET,
+        "fleet_plan": FLEET_PLAN,
+    }
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapters[name].json_schema()}
     return json.dumps(schema, indent=1) + "\n"
 

@@ -84,15 +84,21 @@ class Step:
 class Wave:
     """What is done at one time; the next wave waits for the barrier.
 
+    No two regions that fail together are changed in one wave: regions of one metro, regions that were down together in
+    an outage (neither one of spot alone, nor one of more than a tenth of all regions and more than two, which no order
+    could keep apart), and of regions of which neither is known those of one cloud and country.
+
     Args:
         number: from 1.
         starts: they come first, and serve before anything is stopped.
         stops: of machines that the starts made needless.
-        share: of the capacity in force that starts and stops come to, the greater of the two.
+        share: that starts and stops come to, the greater of the two, of the capacity in force as the wave begins (of a
+            fleet without any: of the one planned). At most the limit ``wave_share``, or a single node.
         least_capacity: at any moment of the wave, in the fleet's unit.
         barrier: what must hold before the next wave.
         abort_if: what ends the rollout.
         undo: steps that take the wave back, in order.
+        passing: limits that only this moment of the rollout exceeds, by name: shares, carbon, the number of regions.
     """
 
     number: Annotated[int, Field(ge=1)]
@@ -103,6 +109,7 @@ class Wave:
     barrier: str
     abort_if: str
     undo: tuple[Step, ...]
+    passing: tuple[str, ...] = ()
 
 
 @with_config(RECORD)

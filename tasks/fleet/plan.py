@@ -1,7 +1,6 @@
 """How does a fleet's plan come together? Changes with reasons, the way back, and the account of how it was found."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -243,6 +242,7 @@ def figures(model: FleetModel, nodes: Integers, flows: csr_array) -> tuple[Figur
         Figure("latency.p95_ms", "ms", latency_quantile(model, flows, 0.95), "lower"),
         Figure("latency.mean_ms", "ms", latency_mean(model, flows), "lower"),
         Figure("demand.near_share", "", near / demand if demand else 1.0, "higher"),
+        Figure("demand.served_share", "", float(pairs.data.sum()) / demand if demand else 1.0, "higher"),
         Figure("carbon.kg_per_h", "kg/h", float(model.carbon_kg_per_h @ nodes), "lower"),
         Figure("regions.used", "", float(used.sum()), "lower"),
         Figure("nodes.all", "", float(nodes.sum()), "lower"),
@@ -258,14 +258,18 @@ def figures(model: FleetModel, nodes: Integers, flows: csr_array) -> tuple[Figur
 
 
 def latency_quantile(model: FleetModel, flows: csr_array, share: float) -> float:
-    """Return the milliseconds within which ``share`` of all demand is served; infinite where it is not."""
+    """Return the milliseconds within which ``share`` of the demand that is served is; 0 where there is none.
+
+    How much is served is a figure of its own: a fleet without machines has no latency, and JSON no infinity.
+    """
     pairs = flows.tocoo()
     ms = model.rtt_ms[pairs.row, pairs.col]
     order = np.argsort(ms, kind="stable")
     served = np.cumsum(pairs.data[order])
-    wanted = share * float(model.demand.sum())
-    at = int(np.searchsorted(served, wanted * (1.0 - 1e-9)))
-    return float(ms[order[at]]) if at < order.size else math.inf
+    if not served.size:
+        return 0.0
+    at = int(np.searchsorted(served, share * float(served[-1]) * (1.0 - 1e-9)))
+    return float(ms[order[at]])
 
 
 def latency_mean(model: FleetModel, flows: csr_array) -> float:
@@ -276,9 +280,13 @@ def latency_mean(model: FleetModel, flows: csr_array) -> float:
 
 
 def _flows(model: FleetModel, flows: csr_array) -> tuple[Flow, ...]:
+    """Return the flows but for the smallest, whose users go where the others of their zone do."""
     pairs = flows.tocoo()
     share = pairs.data / model.demand[pairs.row]
     keep = np.flatnonzero(share > SMALLEST_SHARE)
+    every = np.bincount(pairs.row, share, minlength=model.demand.size)
+    kept = np.bincount(pairs.row[keep], share[keep], minlength=model.demand.size)
+    share = share * np.divide(every, kept, out=np.ones_like(every), where=kept > 0.0)[pairs.row]
     zones, regions = model.fleet.zones, model.fleet.regions
     return tuple(
         Flow(
