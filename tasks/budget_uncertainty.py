@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.problems.budget_dimensions import Dimension, Floats, Law
+from tasks.problems.budget_dimensions import Dimension, Floats, Law, PowerLaw
 
 Solve = Callable[[Sequence[Dimension]], Floats]
 """The best scales of some dimensions, ``(dimensions,)``."""
@@ -64,6 +64,15 @@ class MeanLaw:
         return np.asarray(np.exp(np.mean([np.log(law(scale)) for law in self.laws], axis=0)))
 
 
+def mean_law(laws: Sequence[Law]) -> Law:
+    """Return the geometric mean of some laws; of powers it is a power, which has a closed form."""
+    powers = [law for law in laws if isinstance(law, PowerLaw)]
+    if len(powers) < len(laws):
+        return MeanLaw(tuple(laws))
+    amplitude = np.exp(np.mean([np.log(law.amplitude) for law in powers]))
+    return PowerLaw(float(amplitude), float(np.mean([law.exponent for law in powers])))
+
+
 def uncertainty(
     dimensions: Sequence[Dimension],
     scale: Floats,
@@ -90,7 +99,7 @@ def uncertainty(
     if not sound:
         raise ValueError(f"draws: expected laws with a performance above 0, found none in {len(draws)} draws")
     best = np.array([solve(_with(dimensions, laws)) for laws in sound])
-    means = tuple(MeanLaw(tuple(laws[row] for laws in sound)) for row in range(len(dimensions)))
+    means = tuple(mean_law([laws[row] for laws in sound]) for row in range(len(dimensions)))
     hedged = solve(_with(dimensions, means))
     reached = np.array([_log(laws, one) for laws, one in zip(sound, best, strict=True)])
     chosen, other = (np.array([_log(laws, one) for laws in sound]) for one in (scale, hedged))

@@ -119,17 +119,21 @@ def by_multiplier(dimensions: Sequence[Dimension], budget: float) -> Scales:
 def concave(dimension: Dimension) -> bool:
     """Say whether the logarithm of the law looks concave in what it costs, up to its largest value.
 
-    Looked at :data:`SAMPLES` scales; what lies beyond the largest value costs more and brings less.
+    Looked at :data:`SAMPLES` scales; what lies beyond the largest value costs more and brings less. A law without
+    performance, or a price that does not rise, is not.
     """
     if dimension.least == dimension.most:
         return True
     scale = np.geomspace(dimension.least, dimension.most, SAMPLES)
     scale[0], scale[-1] = dimension.least, dimension.most
-    value, cost = np.log(dimension.law(scale)), dimension.price(scale)
+    with np.errstate(all="ignore"):
+        value, cost = np.log(dimension.law(scale)), dimension.price(scale)
+    if not (np.isfinite(value).all() and np.isfinite(cost).all() and cost[0] >= 0.0 and (np.diff(cost) > 0.0).all()):
+        return False
     end = int(value.argmax()) + 1
     slope = np.diff(value[:end]) / np.diff(cost[:end])
     tolerance = 1e-9 * float(np.abs(slope).max(initial=0.0))
-    return bool(np.isfinite(slope).all() and (np.diff(slope) <= tolerance).all())
+    return bool((np.diff(slope) <= tolerance).all())
 
 
 def inside(dimensions: Sequence[Dimension], scale: Floats) -> bool:

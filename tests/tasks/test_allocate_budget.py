@@ -11,6 +11,7 @@ from qiskit_solvers.exact import Exact
 from qiskit_solvers.ising import energies
 from qiskit_solvers.qaoa import Qaoa
 from tasks.allocate_budget import CLOSED_FORM, EXACT, GRID, MULTIPLIER, allocate_budget
+from tasks.budget_uncertainty import mean_law
 from tasks.fitted_dimensions import dimension_of, draws_of
 from tasks.problems.budget import Budget
 from tasks.problems.budget_dimensions import Dimension, Floats, Law, Levels, PowerLaw
@@ -167,6 +168,22 @@ def test_draws_without_performance_are_left_out_and_counted_and_wrong_ones_refus
         allocate_budget(some, 30.0, Exact(), np.random.default_rng(0), EFFORT, [[never, *laws[1:]]])
     with pytest.raises(ValueError, match="expected 3 laws in each, got 2"):
         allocate_budget(some, 30.0, Exact(), np.random.default_rng(0), EFFORT, [laws[:2]])
+
+
+def test_a_law_without_performance_is_refused_by_name_whether_or_not_there_are_steps():
+    for steps in (STEPS, ()):
+        nothing = Dimension("nothing", "unit", lambda n: n - 5.0, PowerLaw(1.0, 1.0), 1.0, 8.0, steps)
+        with pytest.raises(ValueError, match=r"nothing: expected a performance above 0, found -4.0 at scale 1.0"):
+            allocate_budget([*dimensions(steps), nothing], 30.0, Exact(), np.random.default_rng(0), EFFORT)
+
+
+def test_the_mean_of_power_laws_is_the_geometric_mean():
+    scale = np.array([1.0, 3.0, 9.0])
+    powers = [PowerLaw(2.0, 0.3), PowerLaw(5.0, 0.8)]
+    expected = np.sqrt(powers[0](scale) * powers[1](scale))
+    assert isinstance(mean_law(powers), PowerLaw)
+    np.testing.assert_allclose(mean_law(powers)(scale), expected)
+    np.testing.assert_allclose(mean_law([powers[0], lambda n: powers[1](n)])(scale), expected)
 
 
 def fitted(kind: str, draws: int = 0) -> Fit:

@@ -125,6 +125,10 @@ def test_concave_is_told_from_what_is_not():
     assert all(concave(each) for each in (*MIXED, *power_laws(3, 0)))
     late = Dimension("late", "unit", lambda n: 1.0 + 1.0 / (1.0 + np.exp(10.0 - n)), PowerLaw(1.0, 1.0), 0.1, 20.0)
     assert not concave(late)
+    cheaper = Dimension("cheaper", "unit", PowerLaw(1.0, 0.5), PowerLaw(1.0, -1.0), 1.0, 2.0)
+    nothing = Dimension("nothing", "unit", lambda n: n - 5.0, PowerLaw(1.0, 1.0), 1.0, 8.0)
+    assert not concave(cheaper)
+    assert not concave(nothing)
 
 
 def test_what_has_no_closed_form_is_refused_by_name():
