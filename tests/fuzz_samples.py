@@ -23,11 +23,12 @@ from pydantic import TypeAdapter
 from data.errors import BadRecord
 from data.schemas.tensor import ELEMENT_TYPES, Octets, tensor_bytes
 from tasks.codecs import container
-from tasks.codecs.archive import open_archive
+from tasks.codecs.archive import FindBase, open_archive
 from tasks.codecs.autoencoder_recipe import EntangledBlocks, written_runs
 from tasks.codecs.chain import Chain, decode, encode
 from tasks.codecs.coded_planes import CodedPlanes
 from tasks.codecs.delta import Delta
+from tasks.codecs.delta_trend import Trend
 from tasks.codecs.index import Base, Source
 from tasks.codecs.lossless import Lossless
 from tasks.codecs.networks.form import NetworkForm, decompose
@@ -83,13 +84,18 @@ class Sample:
     octets: bytes
     index: dict[str, Any]
     chunks: bytes
-    base: bytes | None
+    base: "Sample | None"
     tensors: dict[str, bytes]
 
     @property
     def index_sha256(self) -> str:
         """What the archive is known by."""
         return hashlib.sha256(self.octets[len(container.OPENING) + len(self.chunks) : -84]).hexdigest()
+
+    @property
+    def chain(self) -> "tuple[Sample, ...]":
+        """This archive and those below it, the nearest first."""
+        return (self, *(() if self.base is None else self.base.chain))
 
 
 _PIECE = 36_000  # bytes: more than 8192 words of 4 bytes, from where planes are coded in pairs
@@ -123,10 +129,17 @@ def samples() -> tuple[Sample, ...]:
     near = {d: bytes(np.frombuffer(o, np.uint8) ^ (rng.random(len(o)) < 0.05)) for d, o in floats.items()}
     above = [Given(d, d, (300,), o, Treatment(By((Delta(),)), delta=True)) for d, o in near.items()]
     found.append(_written("delta", above, below))
+    predicted: tuple[Delta | Trend, ...] = (Delta(), Trend(changes=1), Trend(changes=2), Trend(changes=3))
+    for step, codec in enumerate(predicted, 1):
+        moved = _drifted(floats, step)
+        above = [Given(d, d, (300,), o, Treatment(By((codec,)), delta=True)) for d, o in moved.items()]
+        below = _written(f"{codec.kind}, {step} archives below", above, below)
+        found.append(below)
     long = {dtype: _floats(rng, dtype, count) for dtype, count in (("F16", 36_000), ("BF16", 20_000), ("F32", 18_000))}
     found.append(_cut("chunks as they are", (), long))
-    near = {d: bytes(np.frombuffer(o, np.uint8) ^ (rng.random(len(o)) < 0.05)) for d, o in long.items()}
+    near = _drifted(long, 1)
     found.append(_cut("chunks of differences", (Delta(),), near, found[-1]))
+    found.append(_cut("chunks of trends", (Trend(changes=1),), _drifted(long, 2), found[-1]))
     found.append(_cut("chunks of planes", (CodedPlanes(rotated=True),), long))
     return tuple(found)
 
@@ -136,6 +149,16 @@ def _floats(rng: np.random.Generator, dtype: str, count: int) -> bytes:
     if dtype == "BF16":
         return (values.view("<u4") >> 16).astype("<u2").tobytes()
     return values.astype({"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]).tobytes()
+
+
+def _drifted(tensors: dict[str, bytes], steps: int) -> dict[str, bytes]:
+    """Return floats that went on evenly for some steps, most of them."""
+    rng, moved = np.random.default_rng(2), {}
+    for dtype, octets in tensors.items():
+        words = np.frombuffer(octets, f"<u{ELEMENT_TYPES[dtype].word_bytes}")
+        each = rng.integers(0, 4, len(words)) * steps + (rng.random(len(words)) < 0.05) * steps**2
+        moved[dtype] = (words + each.astype(words.dtype)).tobytes()
+    return moved
 
 
 def _recipes(rng: np.random.Generator) -> Iterator[tuple[Recipe, bytes]]:
@@ -165,14 +188,16 @@ def _whole(recipe: Recipe, content: bytes, elements: int) -> Given:
 def _written(name: str, given: list[Given], below: Sample | None = None) -> Sample:
     file = io.BytesIO()
     treatments = {tensor.name: tensor.treatment for tensor in given}
-    base = None if below is None else open_archive(Path("base.qfz"), octets=below.octets)
+    base = None if below is None else open_archive(_path(below), _finder(below.base))
     write_archive(
         file, Source("arrays", "0" * 64, 0), b"{}", given, policy=lambda each, _: treatments[each.name], base=base
     )
-    return taken_apart(name, file.getvalue(), None if below is None else below.octets)
+    if base is not None:
+        base.close()
+    return taken_apart(name, file.getvalue(), below)
 
 
-def taken_apart(name: str, octets: bytes, base: bytes | None = None) -> Sample:
+def taken_apart(name: str, octets: bytes, base: Sample | None = None) -> Sample:
     """Return a whole archive as a sample."""
     return Sample(name, octets, *parts(octets), base, read_all(octets, base))
 
@@ -192,10 +217,12 @@ def _cut(name: str, chain: Chain, given: dict[str, bytes], below: Sample | None 
         pieces = [octets[start : start + _PIECE] for start in range(0, len(octets), _PIECE)]
         packed = []
         for number, piece in enumerate(pieces):
-            base = None if below is None else below.tensors[dtype][_PIECE * number : _PIECE * number + _PIECE]
+            held = () if below is None else below.chain
+            versions = [each.tensors[dtype][_PIECE * number : _PIECE * number + _PIECE] for each in held]
+            around = Around(dtype, versions[0], earlier=tuple(versions[1:])) if versions else Around(dtype)
             with suppress(ValueError):  # it does not shrink
-                coded = bytes(encode(chain, piece, Around(dtype, base)))
-                packed.append((1, coded, bytes(decode(chain, coded, Around(dtype, base), len(piece)))))
+                coded = bytes(encode(chain, piece, around))
+                packed.append((1, coded, bytes(decode(chain, coded, around, len(piece)))))
                 if len(coded) <= len(piece):
                     continue
                 packed.pop()
@@ -221,8 +248,8 @@ def _cut(name: str, chain: Chain, given: dict[str, bytes], below: Sample | None 
     if below is not None:
         for tensor in tensors:
             tensor["base"] = tensor["name"]
-        index["base"] = {"file": "base.qfz", "index_sha256": below.index_sha256, "depth": 1}
-    return taken_apart(name, closed(index, chunks), None if below is None else below.octets)
+        index["base"] = {"file": "base.qfz", "index_sha256": below.index_sha256, "depth": len(below.chain)}
+    return taken_apart(name, closed(index, chunks), below)
 
 
 def closed(index: dict[str, Any], chunks: bytes) -> bytes:
@@ -235,18 +262,13 @@ def closed(index: dict[str, Any], chunks: bytes) -> bytes:
     return body + packed + fields + struct.pack("<I8s", zlib.crc32(fields), container.MAGIC)
 
 
-def read_all(octets: bytes, base: bytes | None, workers: int = 1) -> dict[str, bytes]:
+def read_all(octets: bytes, base: Sample | None, workers: int = 1) -> dict[str, bytes]:
     """Read an archive to its end, as a careful caller would: bounded memory, every tensor, then everything again.
 
     Raises:
         BadRecord, SourceUnavailable: it is refused.
     """
-    below = None if base is None else _written_base(base)
-
-    def find(_base: Base) -> Path:
-        return below or Path("nowhere.qfz")
-
-    with open_archive(Path("x.qfz"), find, memory_bytes=REBUILT_BYTES, octets=octets) as archive:
+    with open_archive(Path("x.qfz"), _finder(base), memory_bytes=REBUILT_BYTES, octets=octets) as archive:
         archive.leaves()
         found = {}
         for stored in archive.index.tensors:
@@ -262,11 +284,22 @@ def read_all(octets: bytes, base: bytes | None, workers: int = 1) -> dict[str, b
     return found
 
 
-@lru_cache(maxsize=8)
-def _written_base(octets: bytes) -> Path:
+def _finder(base: Sample | None) -> FindBase:
+    """Return what finds the archives below by what they are known by; anything else is taken for the nearest."""
+    held = () if base is None else base.chain
+    known = {each.index_sha256: each for each in held}
+
+    def find(wanted: Base) -> Path:
+        return _path(known.get(wanted.index_sha256, held[0])) if held else Path("nowhere.qfz")
+
+    return find
+
+
+def _path(sample: Sample) -> Path:
     """Return where a base lies; folders are dear, so it stays until the process ends."""
-    path = _folder() / f"{hashlib.sha256(octets).hexdigest()}.qfz"
-    path.write_bytes(octets)
+    path = _folder() / f"{hashlib.sha256(sample.octets).hexdigest()}.qfz"
+    if not path.exists():
+        path.write_bytes(sample.octets)
     return path
 
 

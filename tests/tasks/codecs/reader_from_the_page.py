@@ -17,6 +17,7 @@ WIDTHS = {"U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4,
 BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "C64": 64, "C128": 128}
 EXPONENTS = {"F16": 5, "BF16": 8, "F32": 8, "F64": 11, "C64": 8, "C128": 11}
 Found = dict[str, bytes]
+History = dict[str, list[bytes]]
 
 
 class Bytes:
@@ -52,15 +53,20 @@ def read_index(octets: bytes) -> tuple[dict[str, Any], int]:
     return json.loads(text), offset
 
 
-def read_archive(octets: bytes, base: Found | None = None) -> Found:
+def read_archive(octets: bytes, base: History | None = None) -> Found:
     """Return the tensors of an archive by name, its leaves by the name ``""``; without recipes.
 
     Args:
         octets: the archive.
-        base: the tensors of the archive that it is a difference to.
+        base: the archive that it is a difference to.
     """
+    return {name: versions[0] for name, versions in read_history(octets, base).items()}
+
+
+def read_history(octets: bytes, base: History | None = None) -> History:
+    """Return the tensors, and after each what it is a difference to in the archives below, the nearest first."""
     index, end = read_index(octets)
-    found: Found = {}
+    found: History = {}
     at = 16
     for stored in ({**index["leaves"], "name": ""}, *index["tensors"]):
         if "same_as" in stored:
@@ -68,21 +74,21 @@ def read_archive(octets: bytes, base: Found | None = None) -> Found:
             continue
         assert "recipe" not in stored
         size = int(np.prod(stored["shape"], dtype=object)) * bits_of(stored["dtype"]) // 8
-        whole = b""
+        whole, earlier = b"", []
+        if "base" in stored:
+            assert base is not None
+            earlier = base[stored["base"]]
         for number, length in enumerate(stored["lengths"]):
             packed, at = octets[at : at + length], at + length
             assert xxhash.xxh3_64_hexdigest(packed) == stored["packed_hashes"][16 * number : 16 * number + 16]
-            below = None
-            if "base" in stored:
-                assert base is not None
-                below = base[stored["base"]][len(whole) : len(whole) + stored["piece_bytes"]]
+            below = [version[len(whole) : len(whole) + stored["piece_bytes"]] for version in earlier]
             raw = packed
             for operation in reversed(index["chains"][stored["chains"][number]]):
                 raw = undone(operation, raw, stored["dtype"], below)
             assert xxhash.xxh3_64_hexdigest(raw) == stored["raw_hashes"][16 * number : 16 * number + 16]
             whole += raw
         assert len(whole) == size
-        found[stored["name"]] = whole
+        found[stored["name"]] = [whole, *earlier]
     assert at == end
     return found
 
@@ -95,8 +101,8 @@ def width_of(dtype: str) -> int:
     return 8 if dtype == "C128" else WIDTHS.get(dtype, 1)
 
 
-def undone(operation: dict[str, Any], packed: bytes, dtype: str, below: bytes | None) -> bytes:
-    """Return what an operation was given."""
+def undone(operation: dict[str, Any], packed: bytes, dtype: str, below: list[bytes]) -> bytes:
+    """Return what an operation was given; ``below`` are earlier versions of the chunk, the nearest first."""
     width = width_of(dtype)
     if operation["kind"] == "zstd":
         return zstandard.decompress(packed)
@@ -109,9 +115,10 @@ def undone(operation: dict[str, Any], packed: bytes, dtype: str, below: bytes | 
         return quantised(Bytes(packed), dtype, [operation["step"]], 1 << 62, 1 << 62)
     if operation["kind"] == "quantised_groups":
         return quantised_groups(Bytes(packed), dtype, operation)
+    if operation["kind"] == "delta_trend":
+        return trend(packed, below, dtype, operation.get("changes", 2))
     assert operation["kind"] == "delta"
-    assert below is not None
-    return difference(packed, below, dtype)
+    return difference(packed, below[0], dtype)
 
 
 def words_of(planes: Any, *, rotated: bool) -> bytes:

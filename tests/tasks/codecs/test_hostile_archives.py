@@ -121,7 +121,7 @@ def test_a_type_that_there_is_not_is_refused_though_a_recipe_does_not_ask_for_it
 def test_another_base_is_refused() -> None:
     sample = sample_of("delta")
     with pytest.raises(BadRecord, match="expected the archive"):
-        read_all(sample.octets, sample_of("types").octets)
+        read_all(sample.octets, sample_of("types"))
 
 
 def test_a_terabyte_is_refused() -> None:
