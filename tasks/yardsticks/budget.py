@@ -22,8 +22,11 @@ MOST_STATES = 4_000_000
 MOST_CHOICES = 1 << 22
 """That :func:`exhaustive` lists."""
 
-TOLERANCE = 1e-7
-"""Part of the budget that HiGHS is not told of, for it may overstep a constraint."""
+NARROW = 1e-6
+"""Part of the budget beyond the cheapest levels below which the grid proves no bound."""
+
+TOLERANCE = 1e-6
+"""By which HiGHS may overstep a constraint; where its answer does, it is asked again for that much less."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,19 +108,21 @@ def dynamic_programme(problem: Budget, cells: int = 6000) -> Gridded:
         raise ValueError(f"cells: expected at least 1, got {cells}")
     least = cheapest(problem.loss, problem.spend)
     cheap = problem.spend[np.arange(least.size), least]
-    room = max(0.0, problem.limit - math.fsum(cheap.tolist()))
+    room = max(0.0, problem.budget - math.fsum(cheap.tolist()))
     more = (problem.spend - cheap[:, None]) * (cells / room) if room > 0.0 else problem.spend - cheap[:, None]
     finite = np.isfinite(more)
     more[~finite] = 2 * cells
     if room <= 0.0:
         more[more > 0.0] = 2 * cells
-    slack = 1e-9 / least.size  # of a cell: spends that are whole cells on paper
+    slack = min(1e-9, 5e-13 * cells) / least.size  # of a cell: spends that are whole cells on paper
     up = np.minimum(np.ceil(more - slack), 2 * cells).astype(np.int64)
     down = np.minimum(np.floor(more + slack), 2 * cells).astype(np.int64)
     level_of, _ = _on_grid(problem.loss, np.maximum(up, 0), cells)
     _, bound = _on_grid(problem.loss, np.maximum(down, 0), cells)
     found = Allotted(level_of)
     best = _filled(problem, found) if problem.feasible(found) else problem.incumbent()
+    if room <= NARROW * abs(problem.budget):  # a cell is as fine as rounding
+        bound = problem.bound()
     return Gridded(min(best, problem.incumbent(), key=problem.cost), bound - 1e-12 * max(1.0, abs(bound)))
 
 
@@ -197,22 +202,21 @@ def programme(problem: Budget, seconds: float) -> Allotted:
     there = np.isfinite(problem.loss).ravel()
     unit = max(float(np.abs(problem.loss[np.isfinite(problem.loss)]).max()), 1e-300)
     spend = np.where(there, problem.spend.ravel(), 0.0) / (problem.budget or 1.0)
-    found = milp(
-        np.where(there, problem.loss.ravel(), 0.0) / unit,
-        integrality=np.ones(there.size),
-        bounds=Bounds(0.0, there.astype(float)),
-        constraints=[
-            LinearConstraint(sparse.kron(sparse.eye_array(dimensions), np.ones((1, levels))), 1.0, 1.0),
-            LinearConstraint(spend[None, :], -np.inf, 1.0 - TOLERANCE if problem.budget > 0.0 else 0.0),
-        ],
-        options={"time_limit": seconds, "mip_rel_gap": 0.0},
-    )
-    if found.x is None:
-        raise SolverFailed(f"HiGHS: {found.message}")
-    choice = Allotted(found.x.reshape(dimensions, levels).argmax(axis=1))
-    if not problem.feasible(choice):
-        raise SolverFailed(f"HiGHS: its answer spends {problem.spent(choice):g} of {problem.budget:g}")
-    return min(choice, problem.incumbent(), key=problem.cost)  # which may use the margin
+    one_each = LinearConstraint(sparse.kron(sparse.eye_array(dimensions), np.ones((1, levels))), 1.0, 1.0)
+    for margin in (0.0, TOLERANCE):
+        found = milp(
+            np.where(there, problem.loss.ravel(), 0.0) / unit,
+            integrality=np.ones(there.size),
+            bounds=Bounds(0.0, there.astype(float)),
+            constraints=[one_each, LinearConstraint(spend[None, :], -np.inf, float(problem.budget > 0.0) - margin)],
+            options={"time_limit": seconds, "mip_rel_gap": 0.0},
+        )
+        if found.x is None:
+            raise SolverFailed(f"HiGHS: {found.message}")
+        choice = Allotted(found.x.reshape(dimensions, levels).argmax(axis=1))
+        if problem.feasible(choice):
+            return min(choice, problem.incumbent(), key=problem.cost)  # which may use the margin
+    raise SolverFailed(f"HiGHS: its answer spends {problem.spent(choice):g} of {problem.budget:g}")
 
 
 def _on_grid(loss: Floats, cells_of: Indices, cells: int) -> tuple[Indices, float]:

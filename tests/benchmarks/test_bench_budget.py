@@ -6,7 +6,8 @@ import pytest
 from tasks.yardsticks.budget import exact, exhaustive
 from tests.benchmarks.fleet.budget import circuit_of, gaps_of, method_table
 from tests.benchmarks.fleet.budget_instances import DIMENSIONS, FAMILIES, instances
-from tests.benchmarks.fleet.budget_tables import summed_all, widened
+from tests.benchmarks.fleet.budget_tables import widened
+from tests.benchmarks.fleet.frontiers import summed_all
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

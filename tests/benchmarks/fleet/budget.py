@@ -29,8 +29,10 @@ from tasks.refine import Effort, refine
 from tasks.yardsticks.budget import at_random, at_the_price, dynamic_programme, exact, greedy, programme
 from tests.benchmarks.checkpoint.bits import quantum, record
 from tests.benchmarks.columns import interval
+from tests.benchmarks.fleet.budget_fitted import fitted_table
 from tests.benchmarks.fleet.budget_instances import FAMILIES, instances
-from tests.benchmarks.fleet.budget_tables import frontier_table, scale_table, size_table, uncertain_table
+from tests.benchmarks.fleet.budget_tables import scale_table, size_table, uncertain_table
+from tests.benchmarks.fleet.frontiers import frontier_table
 
 EVALUATIONS = 512
 WINDOWS = Effort(evaluations=0, rounds=4, patience=4)
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         print(method_table(family, gaps, seconds, options.evaluations), flush=True)
         print(circuit_line(circuits), flush=True)
         told[family] = {"given_up_percent": gaps, "seconds": seconds, "circuits": circuits}
-    for table in (size_table, scale_table, uncertain_table, frontier_table):
+    for table in (size_table, scale_table, uncertain_table, fitted_table, frontier_table):
         text, figures = table(SEED)
         print(text, flush=True)
         told[table.__name__] = figures

@@ -1,19 +1,14 @@
-"""What do exact methods take at larger sizes, what do levels and uncertain laws cost, and how good are frontiers?"""
+"""What do exact methods take at larger sizes, and what do levels and uncertain laws cost?"""
 
-import os
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import LinearConstraint
 
 from qiskit_solvers.errors import SolverFailed, TooLarge
 from tasks.budget_uncertainty import uncertainty
-from tasks.pareto import Frontier, of_points, of_programme, of_subsets, of_sums
-from tasks.pareto_evolved import evolved, levels_of, subsets_of
 from tasks.problems.budget import Allotted, Budget
 from tasks.problems.budget_dimensions import Dimension, Floats, Levels, PowerLaw
 from tasks.yardsticks.budget import dynamic_programme, exact, greedy, programme
@@ -23,9 +18,6 @@ from tests.benchmarks.fleet.budget_instances import alike, dimensions_of, lawful
 T = TypeVar("T")
 
 Told = tuple[str, object]
-
-REGIONS = (3.3, 700.0)
-"""Reference of price, USD an hour, and carbon, g CO2eq per kWh."""
 
 DRAWS = 200
 
@@ -134,91 +126,6 @@ def uncertain_table(seed: int) -> Told:
     return "\n".join(lines), rows
 
 
-def frontier_table(seed: int) -> Told:
-    """Return points, hypervolume, ratio to the exact frontier and seconds of each way to a frontier."""
-    rows: list[dict[str, object]] = []
-
-    def add(of: str, reference: tuple[float, float], makers: dict[str, Callable[[], Frontier]]) -> None:
-        whole: Frontier | None = None
-        for name, make in makers.items():
-            found, spent = timed(make)
-            whole = found if whole is None else whole
-            rows.append(
-                {
-                    "of": of,
-                    "method": name,
-                    "points": len(found.values),
-                    "hypervolume": found.hypervolume(reference),
-                    "ratio": found.ratio(whole, reference),
-                    "seconds": spent,
-                }
-            )
-
-    values = regions()
-    if values is None:
-        print("no frontier of regions: no real data (set QUANTUMFLOW_DATA)")
-    else:
-        four = LinearConstraint(np.ones((1, len(values))), 4.0, 4.0)
-        add(
-            "4 of 39 regions, price and carbon",
-            REGIONS,
-            {
-                "82,251 subsets listed": lambda: of_subsets(values, 4),
-                "epsilon-constraint, HiGHS": lambda: of_programme(values.T / 4.0, [four], np.ones(len(values))),
-                "NSGA-II, 100 x 200": lambda: evolved(
-                    lambda keys: values[subsets_of(keys, 4)].mean(axis=1), len(values), np.random.default_rng(seed)
-                ),
-                "NSGA-II, 50 x 40": lambda: evolved(
-                    lambda keys: values[subsets_of(keys, 4)].mean(axis=1),
-                    len(values),
-                    np.random.default_rng(seed),
-                    population=50,
-                    generations=40,
-                ),
-            },
-        )
-    problem = lawful(np.random.default_rng([seed, 3]), 4)
-    groups = [np.column_stack([each.spend, -np.log(each.performance)]) for each in problem.levels]
-
-    def summed(keys: Floats) -> Floats:
-        level_of = levels_of(keys, problem.counts)
-        return np.asarray(sum(group[level_of[:, k]] for k, group in enumerate(groups)))
-
-    reference = (float(sum(group[:, 0].max() for group in groups)), 1.0)
-    add(
-        "10 x 4 levels, spend and -log performance",
-        reference,
-        {
-            "sums of what nothing dominates": lambda: of_sums(groups),
-            "4**10 choices listed": lambda: of_points(summed_all(groups)),
-            "NSGA-II, 100 x 200": lambda: evolved(summed, len(groups), np.random.default_rng(seed)),
-        },
-    )
-    lines = [f"\n{'frontier':44}{'method':32}{'points':>7}{'hypervolume':>14}{'ratio to exact':>16}{'seconds':>9}"]
-    lines += [
-        f"{row['of']:44}{row['method']:32}{row['points']:7}{row['hypervolume']:14.4f}{row['ratio']:16.4f}"
-        f"{row['seconds']:9.3f}"
-        for row in rows
-    ]
-    return "\n".join(lines), rows
-
-
-def regions() -> Floats | None:
-    """Return price and carbon of the regions of Google Cloud, ``(39, 2)``; None where the data are missing."""
-    import csv
-
-    folder = Path(os.environ.get("QUANTUMFLOW_DATA", "../shared/data"))
-    prices = folder / "skypilot_catalog" / "gcp_t2d_standard_48_region_prices_v8.csv"
-    carbon = folder / "gcp_carbon" / "2024.csv"
-    if not (prices.is_file() and carbon.is_file()):
-        return None
-    with prices.open(encoding="utf-8") as file:
-        price = {row["region"]: float(row["ondemand_usd_h"]) for row in csv.DictReader(file)}
-    with carbon.open(encoding="utf-8") as file:
-        grams = {row[0]: float(row[3]) for row in list(csv.reader(file))[1:] if row[3]}
-    return np.array([[price[name], grams[name]] for name in sorted(set(price) & set(grams))])
-
-
 def widened(build: Callable[[np.random.Generator, int], Budget], copies: int, levels: int, seed: int) -> Budget:
     """Return a budget over as many times ten dimensions, each ten another draw."""
     parts = [build(np.random.default_rng([seed, 4, copy]), levels) for copy in range(copies)]
@@ -228,14 +135,6 @@ def widened(build: Callable[[np.random.Generator, int], Budget], copies: int, le
         for each in part.levels
     ]
     return Budget(tuple(renamed), sum(part.budget for part in parts))
-
-
-def summed_all(groups: list[Floats]) -> Floats:
-    """Return the objectives of every choice, ``(choices, 2)``."""
-    values = np.zeros((1, 2))
-    for group in groups:
-        values = (values[:, None, :] + group).reshape(-1, 2)
-    return values
 
 
 def solved(dimensions: list[Dimension], budget: float) -> Floats:

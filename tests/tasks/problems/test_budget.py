@@ -102,6 +102,23 @@ def test_the_programme_on_a_grid_is_exact_where_spends_are_whole_cells():
     assert found.bound == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_dimensions_of_29_levels_at_whole_prices_end_the_same_way_on_the_grid_and_by_highs(seed: int):
+    rng = np.random.default_rng(seed)
+    scale = np.arange(1.0, 30.0)
+    levels = tuple(
+        Levels(f"d{k}", scale, scale ** rng.uniform(0.2, 0.9), np.sort(rng.integers(1, 900, 29)).astype(np.float64))
+        for k in range(10)
+    )
+    problem = Budget(levels, 3000.0)
+    least = sum(float(each.spend.min()) for each in levels)
+    found = dynamic_programme(problem, cells=int(problem.budget - least))
+    assert problem.spent(found.decision) <= 3000.0
+    assert found.bound == pytest.approx(problem.cost(found.decision), abs=1e-9)
+    assert problem.cost(found.decision) == pytest.approx(problem.cost(programme(problem, 20.0)), abs=1e-9)
+    assert problem.cost(found.decision) == pytest.approx(problem.cost(exact(problem)), abs=1e-12)
+
+
 def test_a_coarse_grid_is_never_over_the_budget_and_says_how_far_it_may_be_from_the_best():
     problem = posed(8, 6, 4)
     best = problem.cost(exact(problem))
