@@ -78,7 +78,7 @@ def predict(fit: Fit, scale: float, *, level: float = 0.95, rivals: Sequence[Fit
 
     Raises:
         ValueError: the scale is not above 0; it lies more than an octave beyond the data and no draws were made; or the
-            law says nothing there (performance not above 0).
+            law or its draws say nothing there (performance not above 0, or not finite).
     """
     if not (np.isfinite(scale) and scale > 0.0):
         raise ValueError(f"{fit.series}: expected a scale above 0, found {scale}")
@@ -92,6 +92,8 @@ def predict(fit: Fit, scale: float, *, level: float = 0.95, rivals: Sequence[Fit
     if not (np.isfinite(value) and value > 0.0):
         raise ValueError(f"{fit.series}: the {fit.form.kind} law gives {value:g} at {scale:g}, which is no performance")
     low, high = _interval(fit, scale, level) if len(fit.draws) else (None, None)
+    if high is not None and not np.isfinite(high):
+        raise ValueError(f"{fit.series}: draws of the {fit.form.kind} law leave all numbers at {scale:g}")
     told = {each.form.kind: float(each(scale)) for each in rivals if each is not fit}
     others = tuple(Rival(kind, said) for kind, said in told.items() if np.isfinite(said) and said > 0.0)
     return Forecast(scale, value, beyond, low, high, level, others)
@@ -106,12 +108,15 @@ def _interval(fit: Fit, scale: float, level: float) -> tuple[float, float]:
     spare = fit.points - len(fit.parameters)
     laws = fit.spread(len(fit.draws), np.array([scale]))[:, 0]
     centre = float(fit(scale))
+    if not np.isfinite(laws).all():
+        return 0.0, float("inf")
     if spare < 1:
         return max(0.0, float(laws.min())), float(laws.max())
-    logs = np.log(np.maximum(laws, LEAST) / centre) * np.sqrt(fit.points / spare)
+    logs = (np.log(np.maximum(laws, LEAST)) - np.log(centre)) * np.sqrt(fit.points / spare)
     values: Floats = logs[:, None] + _noise(fit.sigma or 0.0, spare)[None, :]
     low, high = np.quantile(values, [0.5 - level / 2.0, 0.5 + level / 2.0])
-    return centre * float(np.exp(low)), centre * float(np.exp(high))
+    with np.errstate(over="ignore"):
+        return centre * float(np.exp(low)), centre * float(np.exp(high))
 
 
 def _noise(sigma: float, spare: int) -> Floats:

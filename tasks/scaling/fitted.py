@@ -78,11 +78,13 @@ class Fit:
 
     def __call__(self, scale: Floats | float) -> Floats:
         """Return performance at ``scale``, of its shape."""
-        return self.form.value(self.parameters, np.asarray(scale, dtype=np.float64))
+        with np.errstate(all="ignore"):  # far from the data a law may leave the numbers there are
+            return self.form.value(self.parameters, np.asarray(scale, dtype=np.float64))
 
     def marginal(self, scale: Floats | float) -> Floats:
         """Return what one more unit of scale gives, of its shape."""
-        return marginal(self.form, self.parameters, np.asarray(scale, dtype=np.float64))
+        with np.errstate(all="ignore"):
+            return marginal(self.form, self.parameters, np.asarray(scale, dtype=np.float64))
 
     def inverse(self, performance: float) -> float:
         """Return the smallest scale that gives ``performance``; ValueError where none does."""
@@ -100,7 +102,8 @@ class Fit:
 
     def spread(self, count: int, scale: Floats) -> Floats:
         """Return performance at each scale by each of ``count`` draws, ``(count, scales)``; see :meth:`samples`."""
-        return self.form.value(self.samples(count), np.atleast_1d(np.asarray(scale, dtype=np.float64)))
+        with np.errstate(all="ignore"):
+            return self.form.value(self.samples(count), np.atleast_1d(np.asarray(scale, dtype=np.float64)))
 
     def interval(self, name: str) -> Interval:
         """Return the interval called ``name``.

@@ -8,6 +8,9 @@ from scipy.special import expit
 
 from tasks.scaling.laws import Floats, Span, columns, ends, unreachable
 
+LEAST, MOST = 1e-300, 1e300
+"""A law that has saturated before the first point, or never, has its half where no number is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Saturating:
@@ -39,7 +42,13 @@ class Saturating:
 
     def natural(self, z: Floats) -> Floats:
         """Return top, half and steepness."""
-        return np.array([np.exp(z[0]), np.exp(self.span.low + z[2] * self.span.width), np.exp(z[1]) / self.span.width])
+        return np.array(
+            [
+                np.exp(z[0]),
+                np.clip(np.exp(self.span.low + z[2] * self.span.width), LEAST, MOST),
+                np.exp(z[1]) / self.span.width,
+            ]
+        )
 
     def coordinates(self, theta: Floats) -> Floats:
         """Return log top, log steepness over the span, and the place of half."""

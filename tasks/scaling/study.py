@@ -125,7 +125,7 @@ def _carries(series: Series, law: Fit, loss: LogHuber) -> Influence | None:
     far = np.array([2.0 * law.largest])
 
     def log_forecast(theta: Floats) -> float:
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             return float(np.log(law.form.value(theta, far)[0]))
 
     if series.points <= len(law.form.names):
