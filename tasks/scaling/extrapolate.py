@@ -102,17 +102,17 @@ def predict(fit: Fit, scale: float, *, level: float = 0.95, rivals: Sequence[Fit
 def _interval(fit: Fit, scale: float, level: float) -> tuple[float, float]:
     """Return the range of one measurement: each draw of the law with each quantile of the noise.
 
-    A bootstrap of few points is too sure of itself: draws are spread out by sqrt(N / (N - k)), and the noise is that of
-    Student's t with N - k degrees (Student 1908, doi 10.1093/biomet/6.1.1).
+    A bootstrap of few runs is too sure of itself: draws are spread out by sqrt(N / (N - k)) for N runs and k
+    parameters, and the noise is that of Student's t with N - k degrees (Student 1908, doi 10.1093/biomet/6.1.1).
     """
-    spare = fit.points - len(fit.parameters)
+    spare = fit.spare
     laws = fit.spread(len(fit.draws), np.array([scale]))[:, 0]
     centre = float(fit(scale))
     if not np.isfinite(laws).all():
         return 0.0, float("inf")
     if spare < 1:
         return max(0.0, float(laws.min())), float(laws.max())
-    logs = (np.log(np.maximum(laws, LEAST)) - np.log(centre)) * np.sqrt(fit.points / spare)
+    logs = (np.log(np.maximum(laws, LEAST)) - np.log(centre)) * np.sqrt(1.0 + len(fit.parameters) / spare)
     values: Floats = logs[:, None] + _noise(fit.sigma or 0.0, spare)[None, :]
     low, high = np.quantile(values, [0.5 - level / 2.0, 0.5 + level / 2.0])
     with np.errstate(over="ignore"):

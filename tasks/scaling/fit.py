@@ -110,4 +110,5 @@ def judged(series: Series, form: Form, solved: Solved, loss: Loss) -> Fit:
         scale_unit=series.scale_unit,
         performance_unit=series.performance_unit,
         notes=tuple(notes),
+        runs=int(series.clusters.max()) + 1,
     )

@@ -47,6 +47,7 @@ class Fit:
         scale_unit: of the argument.
         performance_unit: of the value.
         notes: what a reader of the figures must know.
+        runs: that the points are from; None where each is from one of its own.
 
     Raises:
         ValueError: a shape is wrong, or a parameter is not finite.
@@ -68,6 +69,7 @@ class Fit:
     scale_unit: str = ""
     performance_unit: str = ""
     notes: tuple[str, ...] = ()
+    runs: int | None = None
 
     def __post_init__(self) -> None:
         count = len(self.form.names)
@@ -75,6 +77,11 @@ class Fit:
             raise ValueError(f"{self.series}: expected {count} finite parameters, found {self.parameters}")
         if self.draws.ndim != 2 or self.draws.shape[1] != count:
             raise ValueError(f"{self.series}: expected draws of shape (draws, {count}), found {self.draws.shape}")
+
+    @property
+    def spare(self) -> int:
+        """Degrees of freedom that the noise is known by: runs that are apart, less parameters."""
+        return (self.points if self.runs is None else self.runs) - len(self.parameters)
 
     def __call__(self, scale: Floats | float) -> Floats:
         """Return performance at ``scale``, of its shape."""

@@ -86,6 +86,21 @@ def test_few_points_make_wide_intervals() -> None:
     assert held >= 35
 
 
+def test_points_of_one_run_are_no_more_than_one(fit: Fit) -> None:
+    scale = np.repeat(np.geomspace(1.0, 32.0, 4), 3)
+    performance = 3.0 * scale**0.8 * np.exp(0.02 * np.sin(5.0 * np.arange(12.0)))
+    runs = tuple(f"run {number // 3}" for number in range(12))
+    apart, together = (
+        predict(replace(fit, runs=None, points=12), 64.0),
+        predict(replace(fit, runs=4, points=12), 64.0),
+    )
+    assert apart.high is not None
+    assert together.high is not None
+    assert together.high > apart.high
+    series = Series("runs", "compute", scale, performance, runs=runs)
+    assert fit_law(series, forms(series)[0]).spare == 2
+
+
 def test_octaves_count_from_the_nearest_end(fit: Fit) -> None:
     assert octaves_beyond(fit, 32.0) == 0.0
     assert octaves_beyond(fit, 256.0) == pytest.approx(2.0)
