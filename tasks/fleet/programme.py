@@ -10,7 +10,8 @@ rounded; the relaxation with it, whose big-M are what that plan's cost can buy, 
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -20,12 +21,9 @@ from qiskit_solvers.errors import SolverFailed
 from tasks.fleet.feasible import broken_limits
 from tasks.fleet.model import FleetModel, Integers
 from tasks.fleet.programme_rows import carbon_unit, most_nodes, write_programme
-from tasks.fleet.programme_solve import NoValues, Values, solve_relaxed, solve_whole
+from tasks.fleet.programme_solve import NoValues, NoWholeValues, Values, solve_relaxed, solve_whole
 from tasks.fleet.rounding import round_nodes
 from tasks.fleet.service import Cut, first_cuts, serve
-
-ALL_WHOLE = 3_000
-"""Offers up to which the integer programme takes nodes as whole numbers; beyond, they are rounded afterwards."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,57 +123,86 @@ def _search(model: FleetModel, best: _Best, gap: float, until: float) -> Values:
     from tasks.fleet.elastic import no_fleet
 
     cuts: tuple[Cut, ...] = tuple(first_cuts(model))
-    try:
-        values = solve_relaxed(model, write_programme(model, cuts, opened=False), cuts, until)
-    except NoValues:
-        raise no_fleet(model) from None
-    best.bound = best.relaxed = values.bound
-    limited = model.limits.max_regions is not None
-    if not limited:
-        found = round_nodes(model, values, until=until, gap=gap / 8.0, last_resort=False)
-        best.offer(None if found is None else found[0])
-    if best.within(gap):
-        return values
-    most = most_nodes(model, best.cost) if np.isfinite(best.cost) else None
-    cuts = values.cuts
-    try:
-        values = solve_relaxed(model, write_programme(model, cuts, most=most), cuts, until)
-    except NoValues:
-        raise no_fleet(model) from None
-    except SolverFailed:
-        return values
-    best.bound = best.relaxed = max(best.bound, values.bound)
-    if not limited:
-        found = round_nodes(model, values, until=until, gap=gap / 8.0, last_resort=False)
-        best.offer(None if found is None else found[0])
-    if best.within(gap):
-        return values
+    found: Values | None = None
+    for opened in (False, True):
+        # what the best plan's cost can buy keeps the factors of "holds nothing unless it is used" small
+        most = most_nodes(model, best.cost) if np.isfinite(best.cost) else None
+        try:
+            values = solve_relaxed(model, write_programme(model, cuts, most=most, opened=opened), cuts, until)
+        except NoValues:
+            raise no_fleet(model) from None
+        except SolverFailed:
+            if found is None:
+                raise
+            return found
+        found, cuts = values, values.cuts
+        best.bound = best.relaxed = max(best.bound, values.bound)
+        if opened or model.limits.max_regions is None:
+            for each in _settled(model, values, until):
+                rounded = round_nodes(model, each, until=until, gap=gap / 8.0, last_resort=False)
+                best.offer(None if rounded is None else rounded[0])
+        if best.within(gap):
+            return values
     _whole(model, best, values, gap, until)
     return values
 
 
+def _settled(model: FleetModel, values: Values, until: float) -> Iterator[Values]:
+    """Yield the relaxation's values with each outage given up or not, in two ways; ``values`` where they are so.
+
+    Given up are those that the relaxation gives up most, or those whose price for their time is highest.
+    """
+    programme = values.programme
+    place = slice(programme.given_up_at, programme.given_up_at + programme.outages)
+    share = values.columns[place]
+    if ((share < 1e-6) | (share > 1.0 - 1e-6)).all():
+        yield values
+        return
+    budget = max(row for row, limit in enumerate(programme.limit) if limit == "availability")  # written last
+    weight = programme.rows[[budget]].toarray()[0, place]
+    worth = np.zeros(share.size)
+    for column in range(share.size):
+        row = programme.rows[:, [place.start + column]].tocoo()
+        worth[column] = float(sum(values.row_price[at] for at in row.row if at != budget))
+    for order in (np.lexsort((weight, -share)), np.argsort(-worth / np.maximum(weight, 1e-12), kind="stable")):
+        chosen = np.zeros(share.size)
+        left = 1.0
+        for at in order.tolist():
+            if weight[at] <= left:
+                chosen[at], left = 1.0, left - weight[at]
+        lower, upper = programme.lower.copy(), programme.upper.copy()
+        lower[place], upper[place] = chosen, chosen
+        try:
+            yield solve_relaxed(model, replace(programme, lower=lower, upper=upper), values.cuts, until)
+        except (NoValues, SolverFailed):
+            continue
+
+
 def _whole(model: FleetModel, best: _Best, values: Values, gap: float, until: float) -> None:
-    """Solve the integer programme."""
+    """Solve the programme with more and more whole, rounding each: outages, regions too, nodes too."""
     from tasks.fleet.elastic import no_fleet
 
     programme = values.programme
-    small = programme.offers <= ALL_WHOLE
-    whole = programme.whole if small else programme.binary
-    try:
-        found = solve_whole(model, programme, values.cuts, whole, until, gap if small else gap / 2.0)
-    except NoValues:
-        if best.nodes is None:
-            raise no_fleet(model) from None
-        return
-    except SolverFailed:
-        return
-    best.bound = max(best.bound, found.bound)
-    nodes = np.round(found.programme.nodes(found.columns)).astype(np.int64)
-    if small and not broken_limits(model, nodes):
-        best.offer(nodes)
-        return
-    rounded = round_nodes(model, found, until=until, gap=gap / 8.0)
-    best.offer(None if rounded is None else rounded[0])
+    outages = np.zeros(programme.cost.size, np.bool_)
+    outages[programme.given_up_at : programme.given_up_at + programme.outages] = True
+    steps = [outages, programme.binary, programme.whole]
+    steps = [each for at, each in enumerate(steps) if each.any() and (at == 0 or (each != steps[at - 1]).any())]
+    for whole in steps:
+        every = whole is steps[-1]
+        try:
+            found = solve_whole(model, programme, values.cuts, whole, until, gap if every else gap / 2.0)
+        except NoValues:
+            if best.nodes is None:
+                raise no_fleet(model) from None
+            return
+        except NoWholeValues as error:
+            best.bound = max(best.bound, error.bound)
+            return
+        best.bound = max(best.bound, found.bound)
+        rounded = round_nodes(model, found, until=until, gap=gap / 8.0, last_resort=every)
+        best.offer(None if rounded is None else rounded[0])
+        if best.within(gap):
+            return
 
 
 def binding(model: FleetModel, values: Values) -> tuple[Binding, ...]:

@@ -226,17 +226,23 @@ def _amounts(sheet: Sheet, model: FleetModel, at: _Columns) -> None:
 def distinct_outages(model: FleetModel) -> tuple[Flags, Floats]:
     """Return the distinct sets of offers that are down, ``(patterns, offers)``, and the time of each, ``(patterns,)``.
 
-    Those that last no time, or take nothing down, are left out: they break no availability that demand itself keeps.
+    Left out are those that last no time, and those in no more regions than may be lost anyway: they break nothing.
     """
-    matters = model.outage_down.any(axis=1) & (model.outage_weight > 0.0)
+    down, weight = model.outage_down, model.outage_weight
+    regions = np.array([np.unique(model.region[each]).size for each in down], np.int64)
+    matters = (regions > model.limits.lost_regions) & (weight > 0.0)
     if not matters.any():
         return np.zeros((0, model.capacity.size), np.bool_), np.zeros(0)
-    down, number = np.unique(model.outage_down[matters], axis=0, return_inverse=True)
-    return down, np.bincount(number.ravel(), model.outage_weight[matters]).astype(np.float64)
+    distinct, number = np.unique(down[matters], axis=0, return_inverse=True)
+    return distinct, np.bincount(number.ravel(), weight[matters]).astype(np.float64)
 
 
 def _outages(sheet: Sheet, model: FleetModel, at: _Columns) -> tuple[int, int]:
-    """Hold capacity in outages, but for those that the availability leaves room to give up; say where those stand."""
+    """Hold capacity in outages, but for those that the availability leaves room to give up; say where those stand.
+
+    What is missing in an outage that is given up is at most what it takes down beyond the largest regions, which are
+    held in reserve anyway; the factor of "given up" is no larger than that, or the relaxation would give up for little.
+    """
     limits = model.limits
     down, weight = distinct_outages(model)
     if limits.availability <= 0.0 or not weight.size:
@@ -256,7 +262,9 @@ def _outages(sheet: Sheet, model: FleetModel, at: _Columns) -> tuple[int, int]:
         terms: list[Term] = [(0, at.total, 1.0), (0, at.capacity + np.flatnonzero(whole & (offers_there > 0)), -1.0)]
         terms.extend(at.nodes(0, -at.share, single))
         if column[number] >= 0:
-            terms.append((0, int(column[number]), need))
+            most = np.sort(np.bincount(model.region[out], at.room[out] * at.share[out], minlength=offers_there.size))
+            missing = float(most[: most.size - limits.lost_regions].sum())
+            terms.append((0, int(column[number]), min(need, missing)))
         sheet.rows("availability", 1, terms, low=need)
     if may.size:
         sheet.rows("availability", 1, [(0, given_up + np.arange(may.size), weight[may] / spare)], high=1.0)

@@ -24,6 +24,19 @@ class NoValues(Exception):
     """The programme has no values that keep all of its rows."""
 
 
+class NoWholeValues(SolverFailed):
+    """The time was over before whole numbers were found.
+
+    Args:
+        message: what the solver says.
+        bound: no whole numbers are cheaper, USD per hour.
+    """
+
+    def __init__(self, message: str, bound: float) -> None:
+        self.bound = bound
+        super().__init__(message)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Values:
     """Values of a programme's columns.
@@ -113,7 +126,7 @@ def solve_whole(
 
     Raises:
         NoValues: there are none.
-        SolverFailed: the time was over before any were found.
+        NoWholeValues: the time was over before any were found.
     """
     bound = -np.inf
     for _ in range(MOST_ROUNDS):
@@ -129,7 +142,7 @@ def solve_whole(
         lower = getattr(found, "mip_dual_bound", None)
         bound = max(bound, -np.inf if lower is None else float(lower) + programme.constant)
         if found.x is None:
-            raise SolverFailed(f"HiGHS found no whole numbers: {found.message}")
+            raise NoWholeValues(f"HiGHS found no whole numbers: {found.message}", bound)
         none = np.zeros(0)
         answer = Values(programme, found.x, bound, none, none, cuts)
         cut = missing_cut(model, programme.capacity(found.x, len(model.fleet.regions)))
@@ -137,8 +150,8 @@ def solve_whole(
             return answer
         programme, cuts = with_cuts(programme, model, [cut]), (*cuts, cut)
         if time.monotonic() > until:
-            raise SolverFailed("the time was over before whole numbers served all users")
-    raise SolverFailed(f"service needs more than {MOST_ROUNDS} rounds of cuts")
+            raise NoWholeValues("the time was over before whole numbers served all users", bound)
+    raise NoWholeValues(f"service needs more than {MOST_ROUNDS} rounds of cuts", bound)
 
 
 def missing_cut(model: FleetModel, capacity: Floats) -> Cut | None:

@@ -6,7 +6,9 @@ from data.schemas.fleet import DemandZone, Fleet, FleetLimits, Holding, Latencie
 
 
 def tiny(rng: np.random.Generator, limits: FleetLimits, *, demand: float = 1.0) -> Fleet:
-    """Return three regions of two clouds, six offers and three zones of users, one of them with residency.
+    """Return three regions of two clouds, six offers and three zones of users.
+
+    One zone has residency, unless as many regions may be lost as have its tag.
 
     Args:
         rng: of prices, demand and latencies.
@@ -38,7 +40,9 @@ def tiny(rng: np.random.Generator, limits: FleetLimits, *, demand: float = 1.0) 
             offers.append(Offer(region.id, "large", "on_demand", price, 2))
     shares = demand * rng.dirichlet(np.full(3, 4.0)) * 4.0
     zones = tuple(
-        DemandZone(f"zone-{number}", "DE", 0.0, 0.0, float(share), ("eu",) if number == 0 else ())
+        DemandZone(
+            f"zone-{number}", "DE", 0.0, 0.0, float(share), ("eu",) if number == 0 and limits.lost_regions < 2 else ()
+        )
         for number, share in enumerate(shares)
     )
     rtt = rng.uniform(20.0, 160.0, (3, 3))
