@@ -131,7 +131,7 @@ def _take(
         if region in closed:
             continue
         size = float(model.capacity[at])
-        fits = int(wanted[at]) if size <= 0.0 else min(int(wanted[at]), int(left / size))
+        fits = int(wanted[at]) if size <= 0.0 else min(int(wanted[at]), int(max(0.0, left) / size))
         if fits == 0 and not any_taken:
             fits = 1
         if fits == 0:
