@@ -1,7 +1,7 @@
 """What becomes of each tensor on its way into an archive: chunks of its own, or a note that an earlier is the same?"""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import xxhash
@@ -147,7 +147,7 @@ class Planning:
         content = base.content_of(below)
         if content.recipe is not None or content.raw_bytes == 0:
             return None
-        return BaseTensor(content.piece_bytes, lambda number: base.history(content, number))
+        return BaseTensor(content.piece_bytes, _kept_first(lambda number: base.history(content, number)))
 
 
 def packed(cut: Cut) -> Chunk:
@@ -162,6 +162,21 @@ def packed(cut: Cut) -> Chunk:
     restored = cut.raw if made.restored is None else made.restored
     hashes = xxhash.xxh3_64_hexdigest(made.octets), xxhash.xxh3_64_hexdigest(restored)
     return Chunk(planned, made.chain, len(cut.raw), made.octets, *hashes, made.loss)
+
+
+def _kept_first(history: Callable[[int], tuple[Octets, ...]]) -> Callable[[int], tuple[Octets, ...]]:
+    """Return what keeps the first chunk, which a policy looks at, until it is packed: below it many may be decoded."""
+    kept: list[tuple[Octets, ...]] = []
+
+    def found(number: int) -> tuple[Octets, ...]:
+        if number:
+            return history(number)
+        if kept:
+            return kept.pop()
+        kept.append(history(0))
+        return kept[0]
+
+    return found
 
 
 def _treated(bare: Stored, tensor: Tensor, treatment: Treatment, below: BaseTensor | None) -> Iterator[Cut]:
