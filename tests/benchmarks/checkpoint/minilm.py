@@ -7,12 +7,16 @@ on the release of Python, and the figures on them do.
 """
 
 import ast
+import hashlib
 import importlib.util
+import inspect
+import json
 import re
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +27,14 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy, normalize
 
 CACHE = Path("runs/bench-checkpoint/cache")
-"""States of the fine-tune; delete it to compute them again."""
+"""States of the fine-tune, named by what they were computed from; what has another name is of no use any more."""
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 TOKENS = 64
 """Tokens of a text that the model sees; what follows is cut off."""
 
 BATCH, LEARNING_RATE, MASKED = 16, 2e-5, 0.15
+THREADS = 2  # how torch adds up depends on it
 MASK_ID, SPECIAL_IDS = 103, 999
 """The token that stands for a masked one, and the last of the vocabulary's special and unused ones."""
 
@@ -121,6 +126,7 @@ def fine_tuned(steps: Sequence[int]) -> dict[int, State]:
 def _train(until: int) -> None:
     """Compute the state after ``until`` steps from the latest one before it."""
     begin = max((step for step in range(until) if _path(step).exists()), default=None)
+    torch.set_num_threads(THREADS)
     state = State(weights(), {}, {}) if begin is None else _read(begin)
     model = _model()
     _load(model, state.weights)
@@ -165,7 +171,21 @@ def _read(step: int) -> State:
 
 
 def _path(step: int) -> Path:
-    return CACHE / f"minilm-step-{step:03d}.safetensors"
+    return CACHE / f"minilm-{_run()}-step-{step:03d}.safetensors"
+
+
+@cache
+def _run() -> str:
+    """Return what tells one fine-tune from others: settings, texts, model, code and the packages that compute it.
+
+    A run goes on from the states of its own name alone, so that none is spliced together from two.
+    """
+    told = hashlib.sha256((_folder() / "model.safetensors").read_bytes())
+    settings = [BATCH, LEARNING_RATE, MASKED, TOKENS, THREADS, MASK_ID, SPECIAL_IDS]
+    code = [inspect.getsource(each) for each in (_train, _model.__wrapped__, _load, _tokens.__wrapped__, _trimmed)]
+    packages = [version(name) for name in ("torch", "transformers", "tokenizers", "numpy")]
+    told.update(json.dumps([settings, texts(), code, packages]).encode())
+    return told.hexdigest()[:12]
 
 
 def _folder() -> Path:
