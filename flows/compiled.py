@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from data.generators.fleet import sample_fleet
 from data.generators.tokens import domains_of_experts, token_stream
 from data.readers.sources import Sample
 from data.schemas.transfers import Transfer
@@ -20,6 +21,8 @@ from tasks.codecs.lossless import Lossless
 from tasks.codecs.protocol import Around
 from tasks.codecs.qfz import load, save
 from tasks.communication.birkhoff import decompose
+from tasks.fleet.model import fleet_model
+from tasks.problems.fleet import FleetProblem
 from tasks.problems.links import Links
 from tasks.problems.placement import Placement
 from tasks.problems.power import Power
@@ -76,6 +79,10 @@ def _links() -> None:
     decompose(np.random.default_rng(0).integers(1, 9, (4, 4)))
 
 
+def _fleet() -> None:
+    _use(FleetProblem.from_model(fleet_model(sample_fleet(np.random.default_rng(0)))))
+
+
 def _codecs() -> None:
     raw = np.arange(4_096, dtype="<u4").tobytes()
     for codec in (CodedPlanes(), Delta()):
@@ -103,6 +110,7 @@ NOUNS: dict[str, Callable[[], None]] = {
     "routing": _routing,
     "tokens": _tokens,
     "links": _links,
+    "fleet": _fleet,
     "codecs": _codecs,
 }
 
