@@ -4,8 +4,8 @@ Run ``python -m tests.benchmarks.checkpoint.deltas``. The checkpoints are those 
 to each element type, and AdamW's moments. Ours is the whole archive whose base is the archive of the earlier one,
 restored and compared. Peers: each alone by the best of zstd-3, ZipNN and z4ai; exclusive or, planes, zstd-3; z4ai's
 delta; and our own differences without the base's exponents, folded and packed by pcodec. The chain's twenty checkpoints
-are those after steps 3, 6, ... 60, the first alone. Of the six layers a third is measured, and of the embeddings as
-large a share of their rows, unless ``--layers`` says otherwise; ``--state`` adds the chains of AdamW's moments.
+are those after steps 3, 6, ... 60, the first alone. Of the six layers one is measured, and of the embeddings as large a
+share of their rows, unless ``--layers`` says otherwise; ``--state`` adds the chains of AdamW's moments.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from tests.benchmarks.checkpoint.lossless_peers import (
 
 PAIRS = ((40, 41), (40, 60), (0, 60))
 CHAIN = tuple(range(3, 61, 3))
+WORKERS = 2
 LAYERS, ROWS = 6, 30_522
 """Of MiniLM: its layers, and the rows of its word embeddings, which are half of its weights."""
 
@@ -54,7 +55,7 @@ def ours(tensors: tuple[Held, ...], base: tuple[Held, ...], folder: Path) -> int
     below, above = folder / "base.qfz", folder / "difference.qfz"
     below.write_bytes(pack(base))
     with open_archive(below) as archive:
-        above.write_bytes(pack(tensors, base=archive))
+        above.write_bytes(pack(tensors, base=archive, workers=WORKERS))
     with open_archive(above) as archive:
         for tensor in tensors:
             if archive.read(archive.tensor(tensor.name)) != tensor.octets:
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     """Print the tables, and write them beside the other results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chain", type=int, default=len(CHAIN), help="checkpoints of the chain")
-    parser.add_argument("--layers", type=int, default=2, choices=range(1, LAYERS + 1), help="of the model's six")
+    parser.add_argument("--layers", type=int, default=1, choices=range(1, LAYERS + 1), help="of the model's six")
     parser.add_argument("--state", action="store_true", help="chains of moments, too")
     options = parser.parse_args(argv)
     chain, layers = CHAIN[: options.chain], options.layers
@@ -137,7 +138,7 @@ def chained(
         now = part(step, kind, dtype, layers)
         with open_archive(path) as base:
             path = folder / f"{dtype}-{step}.qfz"
-            path.write_bytes(pack(now, base=base))
+            path.write_bytes(pack(now, base=base, workers=WORKERS))
         sizes["qfz"] += path.stat().st_size
         for method, octets in peers(now, before, dtype, available).items():
             sizes[method] = sizes.get(method, first) + octets
