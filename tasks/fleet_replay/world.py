@@ -85,7 +85,7 @@ class World:
     @property
     def ticks(self) -> int:
         """Moments that are replayed."""
-        return self.there.shape[1]
+        return int(self.there.shape[1])
 
     def part(self, first: int, last: int) -> "World":
         """Return ticks ``first`` to before ``last``."""
