@@ -48,7 +48,10 @@ class Uncertainty:
         return float((self.regret <= SAME).mean())
 
     def wins(self, dimension: int) -> dict[float, float]:
-        """Return in which share of the draws each scale of a dimension is the best one, by scale."""
+        """Return in which share of the draws each scale of a dimension is the best one, by scale.
+
+        Of levels; where every scale may be chosen, no two draws agree, and quantiles of ``best_scale`` say more.
+        """
         scales, counts = np.unique(self.best_scale[:, dimension], return_counts=True)
         return dict(zip(scales.tolist(), (counts / self.draws).tolist(), strict=True))
 
