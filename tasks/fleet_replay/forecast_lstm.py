@@ -38,7 +38,7 @@ class Lstm:
 
     def __call__(self, blocks: Blocks, rng: np.random.Generator) -> Floats:
         """Return the middle forecast of each block, ``(series, blocks)``."""
-        return self.told(blocks, rng)[self.quantiles.index(0.5)]
+        return np.asarray(self.told(blocks, rng)[self.quantiles.index(0.5)])
 
     def told(self, blocks: Blocks, rng: np.random.Generator) -> Floats:
         """Return all quantiles of each block, ``(quantiles, series, blocks)``."""

@@ -61,23 +61,22 @@ def hedge(
         most_starts: machines that may be started; None means any number.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import coo_array, csr_array, hstack, vstack
 
     zones, sets = len(usable), len(risks.chance)
     whole = zones + 1
     rent = np.append(spot_usd, on_demand_usd)
     # columns: machines of each zone and on demand, those of them that are started, what each set leaves unserved
     cost = np.concatenate([rent, start_usd_share * rent, unserved_usd * risks.chance])
-    stays = np.column_stack([~risks.lost, np.ones(sets, np.bool_)]).astype(np.float64)
-    serve = hstack([coo_array(stays), coo_array((sets, whole)), coo_array(np.eye(sets))])
-    begin = hstack([coo_array(np.eye(whole)), coo_array(-np.eye(whole)), coo_array((whole, sets))])
-    rules = [
-        LinearConstraint(csr_array(serve), np.full(sets, needed), np.inf),
-        LinearConstraint(csr_array(begin), -np.inf, np.append(held, held_on_demand).astype(np.float64)),
-    ]
-    if most_starts is not None:
-        row = np.concatenate([np.zeros(whole), np.ones(whole), np.zeros(sets)])
-        rules.append(LinearConstraint(csr_array(vstack([coo_array(row[None, :])])), -np.inf, float(most_starts)))
+    # dense: a hundred rows, for which building sparse blocks takes as long as solving
+    serve = np.hstack([~risks.lost, np.ones((sets, 1)), np.zeros((sets, whole)), np.eye(sets)])
+    begin = np.hstack([np.eye(whole), -np.eye(whole), np.zeros((whole, sets))])
+    starts = np.concatenate([np.zeros(whole), np.ones(whole), np.zeros(sets)])
+    at_most = np.inf if most_starts is None else float(most_starts)
+    rules = LinearConstraint(
+        np.vstack([serve, begin, starts]),
+        np.concatenate([np.full(sets, needed), np.full(whole + 1, -np.inf)]),
+        np.concatenate([np.full(sets, np.inf), held, [held_on_demand, at_most]]),
+    )
     enough = float(np.ceil(needed))
     room = np.append(np.where(usable, np.minimum(most, 2.0 * enough), 0.0), enough)
     upper = np.concatenate([room, np.full(whole + sets, np.inf)])

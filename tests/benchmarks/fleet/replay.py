@@ -93,6 +93,8 @@ def replays(world: World) -> tuple[tuple[dict[str, Outcome], dict[str, Outcome]]
         happened = replay(world, policy)
         whole[name] = replace(judge(world, happened, first), kind=name)
         late[name] = replace(judge(world, happened, last), kind=name)
+        one = whole[name]
+        print(f"  {name}: {one.ticks_served:.5f} of ticks, {one.usd_per_h:.2f} USD/h", flush=True)
     return (whole, late), (bound(world, first), bound(world, last))
 
 
