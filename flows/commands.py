@@ -10,6 +10,7 @@ import typer
 from data.errors import BadRecord
 from flows import options
 from flows.archive_commands import archive_app
+from flows.fleet_commands import fleet_app, run_fleet
 from flows.own_inputs import experts, links, tokens
 from flows.scaling_command import scaling
 from flows.told import told
@@ -28,17 +29,22 @@ app = typer.Typer(
     Exit codes: 0 done, 1 no plan or a check failed, 2 wrong usage.""",
 )
 plan_app = typer.Typer(no_args_is_help=True, help="Look at a plan, verify it, or print it as commands.")
+run_app = typer.Typer(invoke_without_command=True)
 snapshot_app = typer.Typer(no_args_is_help=True, help="Check a snapshot of a cluster, or make a sample.")
+app.add_typer(run_app, name="run")
 app.add_typer(plan_app, name="plan")
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(archive_app, name="archive")
+app.add_typer(fleet_app, name="fleet")
+run_app.command("fleet")(run_fleet)
 
 PlanPath = Annotated[Path, typer.Argument(help="plan.json, or the folder of a run")]
 LATEST = Path("runs/latest")
 
 
-@app.command()
+@run_app.callback()
 def run(  # each option is one field of the form
+    context: typer.Context,
     sample: options.Sample = None,
     snapshot: options.Snapshot = None,
     slurm: options.Slurm = False,
@@ -69,6 +75,9 @@ def run(  # each option is one field of the form
     sources: options.Sources = False,
 ) -> None:
     """Plan for a cluster and write plan.json, report.html and renderings to a new folder of OUTPUT."""
+    if context.invoked_subcommand is not None:
+        _nothing_before(context)
+        return
     from flows.cluster import optimize_cluster
     from flows.params import SOLVERS
     from flows.terminal import list_sources, run_in_terminal
@@ -112,6 +121,16 @@ def run(  # each option is one field of the form
     )
     with told():
         run_in_terminal(params, optimize_cluster)
+
+
+def _nothing_before(context: typer.Context) -> None:
+    """Refuse options of the cluster's run before the name of another."""
+    found = [
+        name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if found:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in found)
+        raise typer.BadParameter(f"expected no option before {context.invoked_subcommand}, found {names}")
 
 
 def _form(fields: dict[str, object]) -> "OptimizeParams":
@@ -269,9 +288,11 @@ def train(
 
 @app.command()
 def schema(
-    name: Annotated[Literal["snapshot", "plan", "rounds"], typer.Argument(help="Which format.")],
+    name: Annotated[
+        Literal["snapshot", "plan", "rounds", "fleet", "fleet_plan"], typer.Argument(help="Which format.")
+    ],
 ) -> None:
-    """Print the JSON schema of the snapshot or of the plan."""
+    """Print the JSON schema of one of our formats."""
     from data.jsonschema import schema_text
 
     sys.stdout.write(schema_text(name))

@@ -1,5 +1,6 @@
 """What can be asked of a fleet's plan? The form that the Prefect UI shows, checked at the door."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -134,9 +135,9 @@ class FleetParams(BaseModel):
         """
         if not self.limits:
             return fleet
-        asked = {field.name: getattr(fleet.limits, field.name) for field in fields(FleetLimits)} | dict(self.limits)
+        asked = {**_LIMITS.dump_python(fleet.limits, mode="json"), **self.limits}
         try:
-            limits = _LIMITS.validate_python(asked)
+            limits = _LIMITS.validate_json(json.dumps(asked))
         except ValidationError as error:
             records = [
                 BadRecord(f"limits.{'.'.join(str(part) for part in each['loc'])}", each["msg"], str(each["input"]))

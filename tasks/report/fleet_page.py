@@ -33,6 +33,7 @@ LABELS = {
     "latency.p95_ms": "latency of 95 % of users",
     "latency.mean_ms": "mean latency",
     "demand.near_share": "users within the latency",
+    "demand.served_share": "users served",
     "carbon.kg_per_h": "carbon dioxide",
     "regions.used": "regions",
     "nodes.all": "nodes",
@@ -51,7 +52,7 @@ KEY_FIGURES = (
     "capacity.spot_share",
 )
 INCUMBENT = "incumbent"
-_SHARES = ("demand.near_share", "capacity.used_share", "capacity.spot_share")
+_SHARES = ("demand.near_share", "demand.served_share", "capacity.used_share", "capacity.spot_share")
 _FOLDER = Path(__file__).parent
 
 

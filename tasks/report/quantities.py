@@ -17,7 +17,8 @@ def number(value: float) -> str:
     if value == round(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     digits = max(0, min(6, 3 - math.floor(math.log10(abs(value)))))
-    text = f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+    text = f"{value:,.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if digits else text  # zeros before the point count
     return f"{value:.1e}" if text in ("0", "-0", "") else text
 
 
