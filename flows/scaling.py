@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from data.errors import BadRecord, BadSource
 from data.readers.scaling.series_csv import read_series
@@ -39,6 +39,9 @@ class ScalingParams(BaseModel):
         title="Robustness",
         description="Residuals of logarithms beyond it count by size, not square",
     )
+    at: dict[str, PositiveFloat] = Field(
+        default={}, title="Scales asked for", description='By series, e.g. {"compute": 16384}; refused where unsure'
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, title="Seed")
     output: Path = Field(default=Path("runs"), title="Output folder")
 
@@ -60,9 +63,8 @@ def fit_scaling(params: ScalingParams) -> str:
     """
     with run_folder(params.output) as folder:
         reading = wanted(read_series(params.path), params)
-        found = study(
-            reading.series, np.random.default_rng(params.seed), draws=params.draws, loss=LogHuber(params.delta)
-        )
+        rng = np.random.default_rng(params.seed)
+        found = study(reading.series, rng, draws=params.draws, loss=LogHuber(params.delta), at=params.at)
         if not found.series:
             why = [BadRecord(f"{params.path.name}: {each.series}", "a law", each.why) for each in found.unfitted]
             raise BadSource(str(params.path), why)
@@ -77,15 +79,17 @@ def wanted(reading: SeriesReading, params: ScalingParams) -> SeriesReading:
     """Return the series of the dimensions that were asked for.
 
     Raises:
-        BadSource: the file has none of them.
+        BadSource: the file has none of them, or a scale is asked for of a series that it has not.
     """
-    if not params.dimensions:
-        return reading
-    chosen = tuple(each for each in reading.series if each.dimension in params.dimensions)
+    chosen = tuple(each for each in reading.series if not params.dimensions or each.dimension in params.dimensions)
     if not chosen:
         has = ", ".join(sorted({each.dimension for each in reading.series}))
         problem = BadRecord(params.path.name, f"a row of {', '.join(params.dimensions)}", has)
         raise BadSource(str(params.path), [problem])
+    names = [each.name for each in chosen]
+    unknown = [BadRecord(f"at.{name}", f"one of {', '.join(names)}", name) for name in params.at if name not in names]
+    if unknown:
+        raise BadSource(str(params.path), unknown)
     return SeriesReading(chosen, reading.set_aside, reading.repeated, reading.notes)
 
 

@@ -12,6 +12,9 @@ from flows.told import told
 def scaling(
     table: Annotated[Path, typer.Argument(help="CSV: dimension,scale,performance[,series,run,units,better].")],
     dimensions: Annotated[str, typer.Option(help="Those to fit, with commas between. Default: all.")] = "",
+    at: Annotated[
+        list[str] | None, typer.Option(help="SERIES=SCALE: what the law says there; may be given several times.")
+    ] = None,
     draws: Annotated[int, typer.Option(min=20, max=10_000, help="Bootstrap draws for each interval.")] = 200,
     delta: Annotated[float, typer.Option(help="Residuals of logs beyond it count by size.")] = 0.01,
     output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
@@ -24,7 +27,15 @@ def scaling(
     from flows.terminal import with_progress
 
     asked = tuple(name.strip() for name in dimensions.split(",") if name.strip())
-    fields = {"path": table, "dimensions": asked, "draws": draws, "delta": delta, "output": output, "seed": seed}
+    fields: dict[str, object] = {
+        "path": table,
+        "dimensions": asked,
+        "draws": draws,
+        "delta": delta,
+        "output": output,
+        "seed": seed,
+    }
+    fields["at"] = dict(each.rpartition("=")[::2] for each in at or ())
     try:
         params = ScalingParams.model_validate(fields)
     except ValidationError as error:
@@ -35,6 +46,10 @@ def scaling(
         found = json.loads((folder / LAWS).read_text(encoding="utf-8"))
         for each in found["series"]:
             typer.echo(_line(each))
+            if each["asked"]:
+                typer.echo(f"  {_asked(each)}")
+            if each["refused"]:
+                typer.secho(f"  refused: {each['refused']}", fg="red", err=True)
         for each in found["unfitted"]:
             typer.secho(f"not fitted: {each['why']}", fg="red", err=True)
         for record in [*found["set_aside"], *found["repeated"]]:
@@ -56,3 +71,11 @@ def _line(series: dict[str, object]) -> str:
     held_out = law["held_out"]
     error = "" if held_out is None else f"; error on the largest scales {100.0 * cast('float', held_out):.2f} %"
     return f"{series['name']}: {law['law']}, {told_parameters}{error}"
+
+
+def _asked(series: dict[str, object]) -> str:
+    asked = cast("dict[str, float | None]", series["asked"])
+    between = "" if asked["low"] is None else f" [{asked['low']:.4g}, {asked['high']:.4g}]"
+    where = f"at {asked['scale']:g} {series['scale_unit']}".rstrip()
+    beyond = f"{asked['octaves']:.1f} octaves beyond the data"
+    return f"{where}, {beyond}: {asked['performance']:.4g}{between} {series['performance_unit']}".rstrip()

@@ -72,6 +72,8 @@ def _series(each: SeriesStudy) -> Json:
         "changes": [_change(change) for change in each.changes],
         "carries": each.carries and {"points": list(each.carries.points), "log_shift": each.carries.shift},
         "ahead": [_forecast(forecast) for forecast in each.ahead],
+        "asked": each.asked and _forecast(each.asked),
+        "refused": each.refused,
     }
 
 

@@ -84,8 +84,9 @@ def predict(fit: Fit, scale: float, *, level: float = 0.95, rivals: Sequence[Fit
         raise ValueError(f"{fit.series}: expected a scale above 0, found {scale}")
     beyond = octaves_beyond(fit, scale)
     if beyond > FREE_OCTAVES and not len(fit.draws):
+        where = f"{scale:g} {fit.scale_unit}".rstrip()
         raise ValueError(
-            f"{fit.series}: {scale:g} {fit.scale_unit} lies {beyond:.1f} octaves beyond the data "
+            f"{fit.series}: {where} lies {beyond:.1f} octaves beyond the data "
             f"({fit.smallest:g} to {fit.largest:g}): expected a fit with bootstrap draws for an interval, found none"
         )
     value = float(fit(scale))

@@ -34,8 +34,10 @@ _PAGE = """<!doctype html>
 ahead is that of a single measurement, if the law holds there. In the picture circles are the scales that judged the
 laws, the band is the interval of the law, and the dotted line is the knee: where the local exponent has halved.</p>
 {% if picture %}<img alt="Each series with its law" style="max-width:100%" src="data:image/png;base64,{{ picture }}">
-{% endif %}{% if changes %}<h2>Where one power law turns into another</h2><ul>{% for line in changes %}<li>{{ line }}
-</li>{% endfor %}</ul>{% endif %}
+{% endif %}{% if asked %}<h2>What was asked for</h2><ul>{% for line in asked %}<li>{{ line }}</li>
+{% endfor %}</ul>{% endif %}
+{% if changes %}<h2>Where one power law turns into another</h2><ul>{% for line in changes %}<li>{{ line }}</li>
+{% endfor %}</ul>{% endif %}
 {% if correlations %}<h2>What goes together</h2>
 <p>Correlations of what the laws leave unexplained, over shared runs; of {{ pairs }} pairs those whose interval leaves
 out 0. At 95 % about {{ chance }} of them would by chance.</p><ul>{% for line in correlations %}<li>{{ line }}</li>
@@ -73,6 +75,7 @@ def page(
         series=study.series,
         draws=draws,
         picture=base64.b64encode(picture).decode(),
+        asked=asked_lines(study),
         changes=[line for each in study.series for line in _changes(each)],
         correlations=_correlated(study),
         pairs=len(study.correlations),
@@ -89,6 +92,27 @@ def _css() -> str:
     from markupsafe import Markup
 
     return Markup(files("tasks.report").joinpath("page.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
+
+
+def asked_lines(study: Study) -> list[str]:
+    """Return what was asked for and foretold, or why not, one line each."""
+    lines = []
+    for each in study.series:
+        if each.refused:
+            lines.append(one_line(f"refused: {each.refused}"))
+        if each.asked is None:
+            continue
+        forecast, law = each.asked, each.law
+        between = "" if forecast.low is None else f" [{forecast.low:.4g}, {forecast.high:.4g}]"
+        rivals = "; ".join(f"{rival.kind} says {rival.performance:.4g}" for rival in forecast.rivals)
+        told = (
+            f"{law.series} at {forecast.scale:g} {law.scale_unit}".rstrip()
+            + f": {forecast.performance:.4g}{between} {law.performance_unit}".rstrip()
+            + f", {forecast.octaves:.1f} octaves beyond the data"
+            + (f"; {rivals}" if rivals else "")
+        )
+        lines.append(one_line(told))
+    return lines
 
 
 def _changes(each: SeriesStudy) -> list[str]:

@@ -1,6 +1,6 @@
 """What do the series of a fleet say? For each its law with intervals, its knee and breaks, and what carries it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,8 @@ class SeriesStudy:
         changes: breaks between power laws.
         carries: the point that moves the largest forecast most; None where nothing can be left out.
         ahead: forecasts beyond the data, as far as they can be made.
+        asked: forecast at the scale that was asked for; None where none was, or where it was refused.
+        refused: why it was; else empty.
     """
 
     choice: Choice
@@ -40,6 +42,8 @@ class SeriesStudy:
     changes: tuple[Change, ...]
     carries: Influence | None
     ahead: tuple[Forecast, ...]
+    asked: Forecast | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ def study(
     *,
     draws: int = 200,
     loss: LogHuber = LogHuber(),  # noqa: B008 - frozen
+    at: Mapping[str, float] | None = None,
 ) -> Study:
     """Return what ``series`` say, each with a stream of chance of its own.
 
@@ -79,12 +84,14 @@ def study(
         rng: source of chance.
         draws: of each bootstrap.
         loss: what is minimised.
+        at: scales that are asked for, by name of the series.
     """
+    wanted = at or {}
     found, unfitted = [], []
     *streams, of_correlations = rng.spawn(len(series) + 1)
     for each, own in zip(series, streams, strict=True):
         try:
-            found.append(study_series(each, own, draws=draws, loss=loss))
+            found.append(study_series(each, own, draws=draws, loss=loss, at=wanted.get(each.name)))
         except FitFailed as error:
             unfitted.append(Unfitted(each.name, str(error)))
     laws = {each.law.series: each.law for each in found}
@@ -97,6 +104,7 @@ def study_series(
     *,
     draws: int = 200,
     loss: LogHuber = LogHuber(),  # noqa: B008 - frozen
+    at: float | None = None,
 ) -> SeriesStudy:
     """Return what one series says.
 
@@ -105,12 +113,19 @@ def study_series(
         rng: source of chance.
         draws: of the bootstrap.
         loss: what is minimised.
+        at: scale that is asked for.
 
     Raises:
         FitFailed: no law can be fitted.
     """
     choice = choose(series, loss)
     law = bootstrapped(series, choice.best, rng, draws=draws, loss=loss)
+    asked, refused = None, ""
+    if at is not None:
+        try:
+            asked = predict(law, at, rivals=_rivals(choice))
+        except ValueError as error:
+            refused = str(error)
     return SeriesStudy(
         choice,
         law,
@@ -118,6 +133,8 @@ def study_series(
         regime_changes(choice, loss, rng=rng, draws=draws),
         _carries(series, law, loss),
         _ahead(choice, law),
+        asked,
+        refused,
     )
 
 

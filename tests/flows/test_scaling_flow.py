@@ -87,6 +87,27 @@ def test_the_command_says_laws_and_what_was_set_aside(tmp_path: Path) -> None:
     assert "scaling.json" in done.output
 
 
+def test_a_scale_that_is_asked_for_is_foretold_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    many = "".join(f"compute,{2**power},{10 * 2**power}\n" for power in range(6))
+    path.write_text(f"dimension,scale,performance\n{many}cost,1,10\ncost,2,15\n")
+    options = ("--draws", "20", "--output", str(tmp_path / "runs"), "--at", "compute=256", "--at", "cost=64")
+    done = CliRunner().invoke(app, ["scaling", str(path), *options])
+    assert done.exit_code == 0, done.output
+    assert "at 256, 3.0 octaves beyond the data: 2560 [" in done.output
+    assert "refused: cost: 64 lies 5.0 octaves beyond the data (1 to 2)" in done.output
+    page = (tmp_path / "runs" / "latest" / "scaling.html").read_text()
+    assert "refused: cost" in page
+    with pytest.raises(BadSource, match=r"at\.speed: expected one of compute, cost"):
+        fit_scaling(asked(tmp_path, path, at={"speed": 3.0}))
+
+
+def test_a_scale_that_is_none_is_wrong_usage() -> None:
+    for text in ("compute", "compute=-1", "compute=x"):
+        done = CliRunner().invoke(app, ["scaling", str(SAMPLE), "--at", text])
+        assert done.exit_code == 2
+
+
 def test_an_unknown_dimension_is_wrong_usage(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["scaling", str(SAMPLE), "--dimensions", "speed"])
     assert done.exit_code == 2
