@@ -103,6 +103,7 @@ def place_fleet(model: FleetModel, *, gap: float = 1e-3, seconds: float = 60.0) 
         raise SolverFailed(f"no fleet of whole nodes was found in {seconds:g} s")
     served = serve(model, model.region_capacity(best.nodes))
     rounding = best.cost - best.relaxed
+    notes.append("the bound is that of a relaxation of the whole problem: every pair of zone and region counts in it")
     notes.append(f"whole nodes and whole regions cost at most {rounding:,.2f} USD/h above the relaxation")
     if not best.within(gap):
         notes.append(f"the gap of {gap:g} was not reached in {seconds:g} s")

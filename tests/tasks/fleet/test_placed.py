@@ -1,14 +1,19 @@
 """What does a plan's placement say beside its nodes, and what of fleets at the edges?"""
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array, hstack
 
 from data.schemas.fleet import Fleet, FleetLimits, Holding, Offer
 from tasks.fleet.feasible import broken_limits
 from tasks.fleet.model import fleet_model
 from tasks.fleet.programme import place_fleet
+from tasks.fleet.programme_rows import write_programme
+from tasks.fleet.programme_solve import solve_relaxed
 from tasks.fleet.service import first_cuts, late_allowance, minimum_cut, serve
 from tests.benchmarks.fleet.instances import instance
 from tests.tasks.fleet.tiny import tiny
@@ -95,6 +100,43 @@ def test_equal_fleets_get_equal_plans() -> None:
     one, two = (place_fleet(fleet_model(fleet), gap=0.01) for _ in range(2))
     assert (one.nodes == two.nodes).all()
     assert one.bound_usd_per_h == two.bound_usd_per_h
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_cuts_come_to_the_same_bound_as_columns_for_all_flows(seed: int) -> None:
+    limits = FleetLimits(latency_ms=110.0)
+    model = fleet_model(instance(np.random.default_rng(seed), regions=40, skus=2, zones=12, nodes=500, limits=limits))
+    cuts = tuple(first_cuts(model))
+    bound = solve_relaxed(model, write_programme(model, cuts), cuts, time.monotonic() + 60.0).bound
+    programme = write_programme(model, ())
+    zone, region = np.nonzero(model.allowed)
+    size, pairs = programme.cost.size, zone.size
+    every = np.arange(pairs)
+    served = csr_array((np.ones(pairs), (zone, size + every)), shape=(model.demand.size, size + pairs))
+    held = np.concatenate([np.ones(pairs), np.full(model.near.shape[1], -programme.unit)])
+    place = (
+        np.concatenate([region, np.arange(model.near.shape[1])]),
+        np.concatenate([size + every, programme.capacity_at + np.arange(model.near.shape[1])]),
+    )
+    within = csr_array((held, place), shape=(model.near.shape[1], size + pairs))
+    late = csr_array(np.concatenate([np.zeros(size), ~model.near[zone, region]])[None, :])
+    limits_on = [
+        LinearConstraint(
+            hstack([programme.rows, csr_array((programme.low.size, pairs))]), programme.low, programme.high
+        ),
+        LinearConstraint(served, model.demand, model.demand),
+        LinearConstraint(within, -np.inf, 0.0),
+        LinearConstraint(late, -np.inf, late_allowance(model)),
+    ]
+    found = milp(
+        np.concatenate([programme.cost, np.zeros(pairs)]),
+        bounds=Bounds(
+            np.concatenate([programme.lower, np.zeros(pairs)]),
+            np.concatenate([programme.upper, np.full(pairs, np.inf)]),
+        ),
+        constraints=limits_on,
+    )
+    assert found.fun == pytest.approx(bound, rel=1e-6)
 
 
 def test_every_cut_holds_for_every_capacity_that_serves(rng: np.random.Generator) -> None:
