@@ -7,13 +7,14 @@ float64 alone, in one order, nothing fused; and a fit is of whole numbers, whose
 import numpy as np
 import numpy.typing as npt
 
-from tasks.codecs.compiled import kernel
+from tasks.codecs.compiled import inner, kernel
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 FIT_BITS, FIT_MAX = 12, 1 << 17
 """Bits that the largest change of a number before the latest gets in a fit; and where one that ran off is left out."""
 
+_BLOCK = 4096  # words that stay in a processor's nearest memory
 _SIZE, _EXPONENT = np.int64(2**63 - 1), np.int64(0x7FF << 52)
 _LEAST = np.int64(23 << 52)  # 2^-1000; changes below are taken for none: their scale would be infinite
 _WHOLE = 1.5 * 2.0**52  # with which the lowest bits of a number are the nearest whole one, the even one of two
@@ -53,6 +54,15 @@ def products(versions: np.ndarray) -> npt.NDArray[np.int64]:
         versions: ``(changes + 1, words)``, latest first.
     """
     changes, words = len(versions) - 1, versions.shape[1]
+    found = np.zeros((changes, changes), np.int64)
+    for start in range(0, words, _BLOCK):
+        _add_products(versions[:, start : start + _BLOCK], found)
+    return found
+
+
+@inner
+def _add_products(versions: np.ndarray, found: npt.NDArray[np.int64]) -> None:
+    changes, words = len(versions) - 1, versions.shape[1]
     moves = np.empty((changes, words), np.float64)
     largest = np.zeros(words, np.int64)  # as bits, which grow with a number; those of what is no number are the most
     for change in range(changes):
@@ -66,7 +76,7 @@ def products(versions: np.ndarray) -> npt.NDArray[np.int64]:
     factors = np.empty(words, np.float64)
     scales = factors.view(np.int64)
     for i in range(words):  # FIT_BITS over the power of two above the largest
-        scale = np.int64(2045 + FIT_BITS << 52) - (largest[i] & _EXPONENT)
+        scale = (np.int64(2045 + FIT_BITS) - (largest[i] >> 52)) << 52
         scales[i] = scale if _LEAST <= largest[i] < _EXPONENT else np.int64(0)
     whole = np.empty((changes, words), np.int32)
     for change in range(changes):
@@ -81,11 +91,11 @@ def products(versions: np.ndarray) -> npt.NDArray[np.int64]:
         bits = move.view(np.int64)
         for i in range(words):
             integers[i] = np.int32(bits[i])
-    found = np.zeros((changes, changes), np.int64)
     for one in range(changes):
         for other in range(one + 1):
             total = np.int64(0)
             for i in range(words):
                 total += np.int64(whole[one, i]) * np.int64(whole[other, i])
-            found[one, other] = found[other, one] = total
-    return found
+            found[one, other] += total
+            if one != other:
+                found[other, one] += total
