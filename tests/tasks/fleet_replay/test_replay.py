@@ -100,7 +100,7 @@ def test_no_policy_sees_the_future(policy):
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: f"{policy.kind}, {getattr(policy, 'purchase', '')}")
 def test_nobody_who_serves_everything_pays_less_than_the_bound(policy):
-    world = drawn(2, 900)
+    world = drawn(2, 450)
     least = bound(world, first=50)
     outcome = judge(world, replay(world, policy), first=50)
     assert least.free_start_usd_per_h <= least.usd_per_h + 1e-9
