@@ -25,6 +25,8 @@ Limit = Literal[
 MORE_HELPS: tuple[Limit, ...] = ("service", "lost_regions", "lost_cloud_share", "availability")
 """Limits that further nodes never break; they hold at each moment of a rollout, or nothing is promised."""
 
+SERVICE = "demand served in time"
+
 ROUNDING = 1e-9
 """Relative to what is compared; differences below it come of adding up in another order."""
 
@@ -51,8 +53,17 @@ class Standing:
         return f"{self.name}: expected {self.wanted:.9g}, found {self.found:.9g}"
 
 
-def standings(tables: FleetTables, nodes: Integers, proof: ServiceProof | None) -> tuple[Standing, ...]:
-    """Return how ``nodes``, ``(offers,)``, stand with every limit that is set; without ``proof`` all but service."""
+def standings(
+    tables: FleetTables, nodes: Integers, proof: ServiceProof | None, missing: float = 0.0
+) -> tuple[Standing, ...]:
+    """Return how ``nodes``, ``(offers,)``, stand with every limit that is set; without ``proof`` all but service.
+
+    Args:
+        tables: the fleet.
+        nodes: ``(offers,)``.
+        proof: of service; None leaves it out.
+        missing: demand that may be; where no more is, service is judged no further.
+    """
     capacity = tables.capacity(nodes)
     found = [
         *_quotas(tables, nodes),
@@ -63,8 +74,8 @@ def standings(tables: FleetTables, nodes: Integers, proof: ServiceProof | None) 
     ]
     if proof is not None:
         demand = float(tables.demand.sum())
-        missing = proof.missing(capacity)
-        found.append(Standing("service", "demand served in time", demand - missing, demand, missing))
+        missing = proof.missing(capacity, missing)
+        found.append(Standing("service", SERVICE, demand - missing, demand, missing))
     return tuple(found)
 
 
@@ -89,12 +100,9 @@ def _quotas(tables: FleetTables, nodes: Integers) -> Iterator[Standing]:
 def _lost_regions(tables: FleetTables, capacity: Floats) -> Iterator[Standing]:
     """Yield for everybody, and for every set of tags that is asked for, the room left by the largest regions."""
     fleet = tables.fleet
-    for tags in sorted({(), *(tuple(sorted(set(zone.residency))) for zone in fleet.zones)}):
-        inside = np.array([set(tags) <= set(region.tags) for region in fleet.regions], np.bool_)
-        asking = np.array([set(tags) <= set(zone.residency) for zone in fleet.zones], np.bool_)
+    for tags, inside, need in tables.residencies:
         rest = np.sort(capacity[inside])
         left = float(rest[: max(0, rest.size - fleet.limits.lost_regions)].sum())
-        need = float(tables.demand[asking].sum())
         if need > 0.0:
             name = "lost_regions" + (f" of {'+'.join(tags)}" if tags else "")
             yield _at_least("lost_regions", name, left, need, float(tables.demand.sum()))

@@ -7,6 +7,7 @@ each region takes of the late users with the same residency; that is exact.
 """
 
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 from scipy.optimize import linprog
@@ -16,6 +17,9 @@ from tasks.validation.fleet_tables import Flags, FleetTables, Floats
 
 TOLERANCE = 1e-6
 """Of all demand, below which it counts as served: what a solver in double precision may be off by."""
+
+MIXED = 6
+"""Known loads of which pairs are mixed; the first are those of the state in force and of the planned one."""
 
 FIRST_TRIED = 24
 """Nearest regions of each zone that are tried first: flows over few pairs prove as much as flows over all."""
@@ -27,30 +31,57 @@ class Unsolved(Exception):
 
 @dataclass(slots=True)
 class ServiceProof:
-    """Whether capacities serve all users in time; remembers loads of regions that do. Mutable, lives in one validation.
+    """How much of demand capacities cannot serve in time. Mutable, lives in one validation.
 
     Args:
         tables: the fleet.
-        loads: of regions, ``(regions,)`` each, under which all users are served in time.
+        known: loads of regions, ``(regions,)`` each, under which all users but so many are served in time.
     """
 
     tables: FleetTables
-    loads: list[Floats] = field(default_factory=list)
+    known: list[tuple[Floats, float]] = field(default_factory=list)
 
-    def missing(self, capacity: Floats) -> float:
-        """Return how much demand ``capacity``, ``(regions,)``, cannot serve in time; 0 where it can serve all."""
+    def missing(self, capacity: Floats, enough: float = 0.0) -> float:
+        """Return how much demand ``capacity``, ``(regions,)``, cannot serve in time; 0 where it can serve all.
+
+        Args:
+            capacity: ``(regions,)``.
+            enough: where no more than that is proved to be missing, no less is looked for.
+        """
         demand = float(self.tables.demand.sum())
         slack = TOLERANCE * demand
-        if demand <= 0.0 or any((load <= capacity + slack / capacity.size).all() for load in self.loads):
+        if demand <= 0.0:
             return 0.0
+        proved = self._proved(capacity + slack / capacity.size)
+        if proved <= enough + slack:
+            return proved
         capacity = np.maximum(0.0, capacity)  # of a rollout that stops what it has not
         near = self.tables.near
         for pairs in (_nearest(self.tables, near), near):
             missing, load = _least_missing(self.tables, pairs, capacity)
             if missing <= slack:
-                self.loads.append(load)
+                self.known.append((load, 0.0))
                 return 0.0
+        self.known.append((load, missing))
         return missing
+
+    def _proved(self, capacity: Floats) -> float:
+        """Return what known loads prove of ``capacity``: that it carries one of them, or a share of each of two."""
+        best = min((missing for load, missing in self.known if (load <= capacity).all()), default=np.inf)
+        for (one, first), (other, second) in combinations(self.known[:MIXED], 2):
+            if max(first, second) < best and _carries_a_mix(one, other, capacity):
+                best = max(first, second)
+        return float(best)
+
+
+def _carries_a_mix(one: Floats, other: Floats, capacity: Floats) -> bool:
+    """Tell whether ``(1 - s) one + s other <= capacity`` for some share ``s`` of all users, from 0 to 1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bound = (capacity - one) / (other - one)
+    rises, falls = other > one, other < one
+    if (one > capacity)[~rises & ~falls].any():
+        return False
+    return max(0.0, np.max(bound[falls], initial=0.0)) <= min(1.0, np.min(bound[rises], initial=1.0))
 
 
 def _nearest(tables: FleetTables, near: Flags) -> Flags:

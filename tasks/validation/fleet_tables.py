@@ -1,6 +1,7 @@
 """What does a fleet's record say, as numbers? The validator's own reading of it, offer by offer."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,8 @@ class FleetTables:
         demand: ``(zones,)``.
         allowed: whether a region has every tag that a zone asks for, ``(zones, regions)``.
         rtt_ms: with its error where that counts, ``(zones, regions)``.
+        residencies: sets of tags that are asked for, nothing among them; regions that have them, ``(regions,)``, and
+            the demand of zones that ask for every one of them.
     """
 
     fleet: Fleet
@@ -48,6 +51,7 @@ class FleetTables:
     demand: Floats
     allowed: Flags
     rtt_ms: Floats
+    residencies: tuple[tuple[tuple[str, ...], Flags, float], ...]
 
     @property
     def near(self) -> Flags:
@@ -111,6 +115,7 @@ def fleet_tables(fleet: Fleet) -> FleetTables:
         demand=np.array([zone.demand for zone in fleet.zones]),
         allowed=_allowed(fleet),
         rtt_ms=_rtt_ms(fleet),
+        residencies=tuple(_residencies(fleet)),
     )
 
 
@@ -121,6 +126,12 @@ def _allowed(fleet: Fleet) -> Flags:
         asked = frozenset(zone.residency)
         rows.setdefault(asked, [asked <= there for there in tags])
     return np.array([rows[frozenset(zone.residency)] for zone in fleet.zones], np.bool_)
+
+
+def _residencies(fleet: Fleet) -> Iterator[tuple[tuple[str, ...], Flags, float]]:
+    for tags in sorted({(), *(tuple(sorted(set(zone.residency))) for zone in fleet.zones)}):
+        inside = np.array([set(tags) <= set(region.tags) for region in fleet.regions], np.bool_)
+        yield tags, inside, float(sum(zone.demand for zone in fleet.zones if set(tags) <= set(zone.residency)))
 
 
 def _rtt_ms(fleet: Fleet) -> Floats:

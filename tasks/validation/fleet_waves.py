@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.schemas.fleet_plan import FleetPlan, Step, Wave
-from tasks.validation.fleet_limits import MORE_HELPS, standings
+from tasks.validation.fleet_limits import MORE_HELPS, SERVICE, standings
 from tasks.validation.fleet_service import ServiceProof
 from tasks.validation.fleet_tables import FleetTables, Integers
 from tasks.validation.verdict import Check, judged
@@ -163,8 +163,9 @@ def _between(
     states: Sequence[States], tables: FleetTables, proof: ServiceProof, ends: dict[str, float]
 ) -> Iterator[str]:
     demand = float(tables.demand.sum())
+    missing = ends.get(SERVICE, 0.0)
     for wave, half, nodes in _moments(states):
-        for standing in standings(tables, nodes, proof):
+        for standing in standings(tables, nodes, proof, missing):
             allowed = ends.get(standing.name, 0.0)
             slack = CLOSE * (1.0 if standing.limit == "availability" else max(1.0, demand))
             if standing.limit in MORE_HELPS and standing.short > allowed + slack:
