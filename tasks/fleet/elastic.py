@@ -57,12 +57,12 @@ def no_fleet(model: FleetModel, *, seconds: float = SECONDS) -> NoFleet:
     until = time.monotonic() + seconds
     found: list[Shortage] = []
     for elastic in (shed(model), *elastic_kinds(model)):
+        if time.monotonic() > until:
+            break
         try:
             values = _stretched(model, elastic, until)
-        except NoValues:
+        except (NoValues, SolverFailed):
             continue
-        except SolverFailed:
-            break
         amounts = values.columns[-elastic.cost.size :]
         if float(elastic.cost @ amounts) <= 1e-7:
             detail = "broken numbers of nodes would keep all limits, whole ones do not: quotas or demand are too small"

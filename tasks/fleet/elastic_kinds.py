@@ -60,7 +60,8 @@ def shed(model: FleetModel) -> Elastic:
         return value
 
     def stretched(amounts: Floats) -> FleetModel:
-        return replace(model, demand=model.demand * np.clip(1.0 - amounts, 0.0, 1.0))
+        left = 1.0 - amounts
+        return replace(model, demand=model.demand * np.where(left > 1e-7, left, 0.0))
 
     def told(values: Values, amounts: Floats) -> Told:
         lacking = model.demand * amounts

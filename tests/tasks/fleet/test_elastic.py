@@ -98,3 +98,24 @@ def test_shares_of_clouds_that_cannot_be_kept_are_named() -> None:
 def test_outages_that_cannot_be_outlived_lower_the_availability() -> None:
     error = refused(2.5, availability=1.0)
     assert 0.955 <= number(error, "availability", "at most") < 1.0
+
+
+def test_more_regions_to_lose_than_there_are_leave_nobody_served() -> None:
+    error = refused(lost_regions=5)
+    assert "4 of 4 units lack capacity in any region" in str(error)
+    assert "would do: lost_regions: hold 4 units less" in str(error)
+
+
+def test_without_any_offer_all_demand_lacks_capacity() -> None:
+    fleet = replace(tiny(np.random.default_rng(4), FREE), offers=(), holdings=())
+    with pytest.raises(NoFleet) as found:
+        place_fleet(fleet_model(fleet))
+    assert "demand: 3.352 of 3.352 units lack capacity in any region" in str(found.value)
+
+
+def test_a_tag_that_no_region_has_is_named() -> None:
+    fleet = tiny(np.random.default_rng(4), FREE)
+    zones = (replace(fleet.zones[0], residency=("mars",)), *fleet.zones[1:])
+    with pytest.raises(NoFleet) as found:
+        place_fleet(fleet_model(replace(fleet, zones=zones)))
+    assert "residency mars: 0.6478 of 0.6478 units lack capacity in regions tagged mars" in str(found.value)
