@@ -153,15 +153,27 @@ class SpreadFailover:
             calm = view.tick * ground.tick_s - lost_at >= self.shuns_s
             chosen = np.flatnonzero(up & calm) if (up & calm).any() else np.flatnonzero(up)
             needed = math.ceil(max(view.needed, view.asked))
-            wanted = np.zeros((len(sites), 2), np.int64)
             target = math.ceil(needed * (1.0 + self.more))
-            if chosen.size:
-                wanted[chosen, SPOT] = spread(target, chosen.size)
+            wanted = np.zeros((len(sites), 2), np.int64)
+            # what serves stays where it is: only what is missing is placed, and only what is too much is given back
+            held = view.ready[:, SPOT] + view.starting[:, SPOT]
+            held[~up] = 0
+            wanted[:, SPOT] = _filled(held, chosen, target)
             serving = int(view.ready[up, SPOT].sum()) if view.tick else target
             wanted[cheapest, ON_DEMAND] = min(needed, max(0, target - serving))
             return wanted
 
         return decide
+
+
+def _filled(held: Integers, chosen: Integers, target: int) -> Integers:
+    """Return machines that come to the target, ``(sites,)``: more where fewest are, or fewer where most are."""
+    wanted = held.copy()
+    for _ in range(target - int(held.sum()) if chosen.size else 0):
+        wanted[chosen[int(np.argmin(wanted[chosen]))]] += 1
+    for _ in range(int(held.sum()) - target):
+        wanted[int(np.argmax(wanted))] -= 1
+    return wanted
 
 
 def spread(machines: int, places: int) -> Integers:

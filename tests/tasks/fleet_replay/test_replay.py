@@ -132,6 +132,17 @@ def test_greedy_failover_sits_in_the_cheapest_zone_until_it_goes():
     assert replayed.ready[:, 1, SPOT].tolist() == [0] * 7 + [1] * 3
 
 
+def test_spread_failover_moves_nothing_that_serves():
+    world = by_hand("1110111111", "1111111111", "1111111111", demand=5.0)
+    replayed = replay(world, SpreadFailover(more=0.2))
+    assert replayed.ready[0, :, SPOT].tolist() == [2, 2, 2]
+    assert replayed.lost.sum() == 2
+    # two on demand stand in until two more spot machines serve, and the zone that lost its own is left alone
+    assert replayed.paid[-1, :, SPOT].tolist() == [0, 3, 3]
+    assert replayed.paid[:, :, ON_DEMAND].sum(axis=1).max() == 2
+    assert replayed.paid[-1, :, ON_DEMAND].sum() == 0
+
+
 def test_a_static_fleet_survives_the_loss_of_any_region():
     world = drawn(4, 50)
     ready = replay(world, StaticRegions()).ready[0].sum(axis=1)
