@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test system check format peers bench bench-routing bench-placement bench-power bench-solver bench-checkpoint serve clean
+.PHONY: help setup run test system check format peers bench bench-routing bench-placement bench-power bench-solver bench-checkpoint bench-fleet serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-routing bench-placement bench-power: setup ## one capability beside its ya
 
 bench-checkpoint: peers ## archives beside their peers; tables, JSON and plots in runs/bench-checkpoint
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_checkpoint
+
+bench-fleet: setup ## laws, budgets, fleets and policies beside yardsticks; tables, JSON and plots in runs/bench-fleet
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_fleet
 
 bench-solver: setup ## the quantum engine beside its peers: speed, quality, refine; tables, JSON and plots in runs/bench-solver
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_solver
