@@ -29,6 +29,9 @@ GAIN, ROUGH = 1e-10, 1e-6
 """Gauss-Newton ends after so many steps, or when two in a row gain less than this share of the loss; ROUGH is for
 draws of a bootstrap, whose spread is far wider."""
 
+FIRST_STEPS, FINALISTS = 15, 2
+"""Each of several starts is given so many steps; the best few go on."""
+
 SOFTEST, STIFFEST = 1e-12, 1e12
 """Damping that is as good as none, and damping under which no step is left."""
 
@@ -75,7 +78,11 @@ def minimise(
     """
     gain = GAIN if polish else ROUGH
     with np.errstate(all="ignore"):  # what overflows is stepped back from
-        reached = [_gauss_newton(predict, observed, loss, weights, start, gain) for start in starts]
+        reached = [Minimum(start, BEYOND) for start in starts]
+        if len(starts) > FINALISTS:
+            tried = [_gauss_newton(predict, observed, loss, weights, each.z, gain, FIRST_STEPS) for each in reached]
+            reached = sorted(tried, key=lambda each: each.value)[:FINALISTS]
+        reached = [_gauss_newton(predict, observed, loss, weights, each.z, gain, STEPS) for each in reached]
         best = min(reached, key=lambda each: each.value)
         if best.value >= BEYOND:
             raise ValueError("the loss is finite at no start")
@@ -83,7 +90,7 @@ def minimise(
 
 
 def _gauss_newton(
-    predict: Predict, observed: Floats, loss: Loss, weights: Floats, start: Floats, gain: float
+    predict: Predict, observed: Floats, loss: Loss, weights: Floats, start: Floats, gain: float, steps: int
 ) -> Minimum:
     """Return where Levenberg's and Marquardt's damped steps end (Marquardt 1963, doi 10.1137/0111030)."""
     z, damping, idle = start, 1e-3, 0
@@ -91,15 +98,15 @@ def _gauss_newton(
     penalty = loss(at.log_value, observed, weights)
     if not np.isfinite(penalty.total):
         return Minimum(start, BEYOND)
-    for _ in range(STEPS):
+    for _ in range(steps):
         slope = penalty.slope @ at.gradient
         bowl = (at.gradient * penalty.curvature[:, None]).T @ at.gradient
         if not (np.isfinite(slope).all() and np.isfinite(bowl).all()):
             break
-        scales = np.diag(bowl) + SOFTEST * max(float(np.trace(bowl)), SOFTEST)
+        scales = np.diag(np.diag(bowl) + SOFTEST * max(float(np.trace(bowl)), SOFTEST))
         moved = False
         while damping < STIFFEST:
-            step = np.linalg.solve(bowl + np.diag(damping * scales), -slope)
+            step = np.linalg.solve(bowl + damping * scales, -slope)
             tried = predict(z + step)
             found = loss(tried.log_value, observed, weights)
             if np.isfinite(found.total) and found.total <= penalty.total:

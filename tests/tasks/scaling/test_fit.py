@@ -22,7 +22,7 @@ def form_of(series: Series, kind: str) -> Form:
     return next(form for form in forms(series) if form.kind == kind)
 
 
-few = settings(max_examples=25)
+few = settings(max_examples=15)
 exponents = st.floats(-1.5, 1.5).filter(lambda b: abs(b) > 0.05)
 
 
