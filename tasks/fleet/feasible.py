@@ -89,7 +89,7 @@ def broken_limits(model: FleetModel, nodes: Integers, *, service: bool = True) -
     if service and demand > 0.0:
         cuts = [*first_cuts(model), minimum_cut(model, capacity)]
         worst = max((cut for cut in cuts if cut is not None), key=lambda cut: cut.missing(model, capacity))
-        served = None if worst.missing(model, capacity) > slack else serve(model, capacity)
+        served = None if worst.missing(model, capacity) > slack else serve(model, capacity, by_latency=False)
         if served is None:
             found.append(_service(model, worst.late, worst.missing(model, capacity)))
         elif served.cut is not None:
