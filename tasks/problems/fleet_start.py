@@ -62,11 +62,16 @@ def mend(model: FleetModel, begin: Integers) -> Integers | None:
         if lacking is None:
             return nodes if keeps(rules, nodes) and service(model.region_capacity(nodes)) else None
         weight, amount = lacking
-        able = (weight > 0.0) & (nodes < model.quota)
+        bought = rules.capacity * nodes
+        # spot that is bought first would have to be outweighed by dearer machines later
+        room = rules.spot_share * max(rules.demand, float(bought.sum())) - float(bought[rules.spot].sum())
+        most = np.where(rules.spot, np.floor(max(0.0, room) / rules.capacity), np.inf)
+        most = np.minimum(most, model.quota - nodes)
+        able = (weight > 0.0) & (most >= 1.0)
         if not able.any():
             return None
         offer = int(np.argmin(np.where(able, price / np.where(able, weight, 1.0), np.inf)))
-        nodes[offer] += min(int(np.ceil(amount / weight[offer] - 1e-9)), int(model.quota[offer] - nodes[offer]))
+        nodes[offer] += min(int(np.ceil(amount / weight[offer] - 1e-9)), int(most[offer]))
     return None
 
 
