@@ -107,3 +107,10 @@ def test_each_change_has_a_reason_and_what_is_at_risk_is_told() -> None:
         assert re.search(r"USD/h per unit|paid for", each.reason)
         if each.purchase == "spot" and each.change.after:
             assert each.risk.startswith("spot, gone ")
+
+
+def test_a_reason_from_outside_cannot_steer_the_terminal() -> None:
+    changes = tuple(replace(each, reason="\x1b[2J\nPlan: 0 to add") for each in sample_plan().resource_changes)
+    text = diff_text(replace(sample_plan(), resource_changes=changes))
+    assert "\x1b" not in text
+    assert sum(line.startswith("Plan:") for line in text.splitlines()) == 1
