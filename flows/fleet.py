@@ -1,25 +1,31 @@
 """The fleet: where, on what and how much to rent, and in which waves to get there."""
 
+from dataclasses import replace
 from importlib.metadata import version
 
 from prefect import flow
 
 from data.errors import PlanRefused
 from data.readers.fleet.plan_file import last_fleet_plan
-from data.schemas.plan import Bound, SolverRow
-from flows.fleet_params import FleetParams
+from data.schemas.fleet import Fleet
+from data.schemas.fleet_plan import FleetPlan
+from data.schemas.plan import Bound
+from flows.fleet_params import EFFORTS, FleetParams
 from flows.fleet_publish import KEY, publish_fleet_artifacts, write_fleet_run
+from flows.params import TWINS
 from flows.run_folder import run_folder
 from flows.watch import Watch, artifact_progress
+from qiskit_solvers.errors import SolverFailed
 from tasks.fleet.latency_frontier import latency_frontier, limits_about
-from tasks.fleet.model import fleet_model
+from tasks.fleet.model import FleetModel, fleet_model
 from tasks.fleet.plan import Account, assemble_fleet_plan
-from tasks.fleet.programme import place_fleet
-from tasks.fleet.service import serve
 from tasks.fleet.waves import rollout
+from tasks.plan_fleet import FleetDecision, Sought, decide_fleet
 from tasks.validation.fleet import verify_fleet_plan
+from tasks.validation.verdict import Verdict
 
-GUARD_S = 7_200.0
+FRONTIER_GAP = 3.0
+"""Times the plan's gap: what nearness costs is read off a picture."""
 
 
 @flow(name="plan-fleet", flow_run_name="fleet-{params.source.kind}")
@@ -38,56 +44,87 @@ def plan_fleet(params: FleetParams) -> str:
         PlanRefused: no fleet keeps all limits (says which are in the way, and by how much), none was found in time, or
             the validator found the plan wrong; nothing was written.
     """
-    watch = Watch(GUARD_S, artifact_progress("read", key=f"{KEY}-progress"))
+    watch = Watch(params.guard_s, artifact_progress("read", key=f"{KEY}-progress"))
     with run_folder(params.output) as folder:
         watch.enter("read", 0.0)
-        reading = params.source()
-        fleet = params.limited(reading.fleet)
-        last, no_last = (
-            (None, ()) if params.previous_plan is None else last_fleet_plan(params.previous_plan, fleet.name)
-        )
+        reading = params.read()
+        fleet = reading.fleet
+        last, no_last = last_fleet_plan(params.previous_plan, fleet.name) if params.previous_plan else (None, ())
         model = fleet_model(fleet)
-        watch.enter("place", 0.05)
-        placed = place_fleet(model, gap=params.gap, seconds=params.seconds)
-        nodes = placed.nodes
-        watch.enter("waves", 0.5)
-        order = rollout(model, nodes)
-        watch.enter("plan", 0.55)
-        flows = serve(model, model.region_capacity(nodes)).flows
-        held = model.cost_usd_per_h(model.held)
+        decision = _decided(model, params, watch)
+        watch.enter("waves", 0.6)
+        order = rollout(model, decision.nodes)
+        watch.enter("plan", 0.65)
         plan = assemble_fleet_plan(
             model,
-            nodes,
-            flows=flows,
+            decision.nodes,
+            flows=decision.flows,
             waves=order.waves,
             account=Account(
-                solvers=(
-                    SolverRow("fleet", "incumbent", held, 0, 0, 0, chosen=False),
-                    SolverRow("fleet", "programme", placed.cost_usd_per_h, 0, 0, 0, chosen=True),
-                ),
-                bounds=(Bound("fleet", placed.bound_usd_per_h, placed.gap, "relaxed programme"),),
-                binding=placed.binds,
+                solvers=decision.rows,
+                bounds=(_bound(decision),),
+                binding=decision.binds,
+                fallbacks=decision.fallbacks,
                 set_aside=reading.set_aside,
-                notes=(*reading.notes, *no_last, *placed.notes, *order.notes),
+                notes=(*reading.notes, *no_last, *decision.notes, *order.notes),
             ),
             code_version=version("quantumflow"),
             options=params.options(),
             seed=params.seed,
             last=last,
         )
-        watch.enter("validate", 0.6)
-        verdict = verify_fleet_plan(plan, fleet)
-        if not verdict.passed:
-            wrong = "; ".join(f"{check.name}: {check.detail}" for check in verdict.checks if not check.passed)
-            raise PlanRefused(f"the validator refused the plan, nothing was written: {wrong}")
-        watch.enter("compare latency limits", 0.65)
-        choices = latency_frontier(
+        watch.enter("validate", 0.68)
+        verdict = _verified(plan, fleet)
+        watch.enter("compare latency limits", 0.7)
+        frontier = latency_frontier(
             fleet,
             limits_about(fleet.limits.latency_ms, params.frontier),
-            gap=3 * params.gap,
+            gap=FRONTIER_GAP * params.gap,
             seconds=params.frontier_seconds,
+            told=lambda share: watch.listen("compare latency limits", 0.7 + 0.27 * share),
         )
         watch.enter("report", 0.97)
-        write_fleet_run(folder.path, plan, fleet, verdict, frontier=choices, seconds=watch.finish(), renderings={})
+        write_fleet_run(folder.path, plan, fleet, verdict, frontier=frontier, seconds=watch.finish())
     publish_fleet_artifacts(plan, verdict, folder.final)
     return str(folder.final)
+
+
+def _decided(model: FleetModel, params: FleetParams, watch: Watch) -> FleetDecision:
+    """Return the nodes: those of the programme, refined.
+
+    Raises:
+        PlanRefused: there are none, or none were found.
+    """
+    try:
+        return decide_fleet(
+            model,
+            params.solver,
+            effort=EFFORTS[params.effort],
+            sought=Sought(params.gap, params.seconds),
+            twins=TWINS,
+            seed=params.seed,
+            expired=watch.expired,
+            progress=watch.within("place", 0.02, 0.6),
+        )
+    except SolverFailed as error:
+        raise PlanRefused(f"fleet {model.fleet.name}: no plan was found, what is held stays: {error}") from error
+
+
+def _bound(decision: FleetDecision) -> Bound:
+    """Return the bound with its gap as a share of the cost, as fleets' plans count it."""
+    cost = decision.cost_usd_per_h
+    gap = max(0.0, cost - decision.bound.value) / abs(cost) if cost else 0.0
+    return replace(decision.bound, gap=gap)
+
+
+def _verified(plan: FleetPlan, fleet: Fleet) -> Verdict:
+    """Return what the validator says of ``plan``.
+
+    Raises:
+        PlanRefused: it found the plan wrong.
+    """
+    verdict = verify_fleet_plan(plan, fleet)
+    if not verdict.passed:
+        wrong = "; ".join(f"{check.name}: {check.detail}" for check in verdict.checks if not check.passed)
+        raise PlanRefused(f"the validator refused the plan, nothing was written: {wrong}")
+    return verdict

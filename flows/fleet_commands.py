@@ -32,6 +32,10 @@ def run_fleet(
             help='A source as JSON, e.g. {"kind": "catalogue", "prices": [...], "regions": ..., "demand": ...}.'
         ),
     ] = None,
+    outages: Annotated[
+        Path | None, typer.Option(help="CSV region,down,up[,spot_only]: what was down together.")
+    ] = None,
+    outage_days: Annotated[float | None, typer.Option(help="Days over which that list was kept.")] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A limit of this run, e.g. latency_ms=80; may be given again."),
@@ -59,6 +63,8 @@ def run_fleet(
     params = _form(
         {
             "source": _source(fleet, source),
+            "outages": outages,
+            "outage_days": outage_days,
             "limits": _limits(limit or []),
             "solver": SOLVERS[solver],
             "effort": effort,

@@ -12,11 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from data.errors import BadRecord, BadSource, SourceUnavailable
 from data.readers.fleet.catalogue import CatalogueFiles, read_catalogue
 from data.readers.fleet.fleet_file import FleetReading, read_fleet
+from data.readers.fleet.outages import read_outages
 from data.schemas.fleet import Fleet, FleetLimits
 from flows.params import EffortName, Solver
 from qiskit_solvers.qaoa import Qaoa
+from tasks.refine import Effort
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "samples" / "fleet" / "fleet.json"
+EFFORTS: dict[EffortName, Effort] = {
+    "quick": Effort(evaluations=4_000, rounds=2, window=10, patience=2),
+    "standard": Effort(evaluations=50_000, rounds=6, window=12, patience=4),
+    "thorough": Effort(evaluations=1_000_000, rounds=40, window=14, patience=12),
+}
+"""Less than other nouns get: the programme leaves a thousandth of the cost to be gained."""
+
 _LIMITS = TypeAdapter(FleetLimits)
 
 
@@ -96,6 +105,14 @@ class FleetParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: FleetSource = Field(default=SampleFleet(), title="Fleet", description="Where it is read from")
+    outages: Path | None = Field(
+        default=None,
+        title="Outages",
+        description="CSV region,down,up[,spot_only] instead of those that the fleet knows",
+    )
+    outage_days: float | None = Field(
+        default=None, gt=0, title="Days of that list", description="Empty takes the time from the first to the last"
+    )
     limits: Mapping[str, Any] = Field(
         default={},
         title="Limits",
@@ -119,6 +136,9 @@ class FleetParams(BaseModel):
         description="Shows in the report what nearness costs; 0 shows nothing",
     )
     frontier_seconds: float = Field(default=20.0, gt=0, le=7_200, title="Seconds for the comparison")
+    guard_s: float = Field(
+        default=900.0, gt=0, title="Time guard (s)", description="After it no further window of the refinement is begun"
+    )
     previous_plan: Path | None = Field(
         default=None,
         title="Last plan",
@@ -126,6 +146,24 @@ class FleetParams(BaseModel):
     )
     seed: int = Field(default=0, ge=0, lt=2**63, title="Seed")
     output: Path = Field(default=Path("runs"), title="Output folder", description="A folder for each run is made in it")
+
+    def read(self) -> FleetReading:
+        """Return the fleet with the outages and limits that this run asks for.
+
+        Raises:
+            SourceUnavailable: a file cannot be read.
+            BadSource: nothing of one can be used, or a limit cannot be.
+        """
+        reading = self.source()
+        fleet = self.limited(reading.fleet)
+        if self.outages is None:
+            return replace(reading, fleet=fleet)
+        found = read_outages(self.outages, fleet, watched_days=self.outage_days)
+        return FleetReading(
+            replace(fleet, outages=found.outages),
+            (*reading.set_aside, *found.set_aside),
+            (*reading.notes, *found.notes),
+        )
 
     def limited(self, fleet: Fleet) -> Fleet:
         """Return ``fleet`` with the limits that this run asks for.

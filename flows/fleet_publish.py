@@ -13,12 +13,17 @@ from data.schemas.fleet_plan import FLEET_PLAN, FleetPlan
 from data.whole_file import whole_file
 from tasks.fleet.latency_frontier import LatencyChoice
 from tasks.fleet.plan import diff_text
+from tasks.fleet.renderings.kubernetes import as_kubernetes
+from tasks.fleet.renderings.names import Rendered
+from tasks.fleet.renderings.opentofu import as_opentofu
+from tasks.fleet.renderings.skypilot import as_skypilot
 from tasks.report.fleet_page import figure_row, headline, render_fleet_report
 from tasks.report.fleet_tables import Table, change_table, solver_table
+from tasks.report.quantities import counted
 from tasks.validation.verdict import Verdict
 
 PLAN, FLEET, DIFF, REPORT, TIMINGS = FILE_NAME, "fleet.json", "diff.txt", "report.html", "timings.json"
-RENDERINGS = "renderings"
+RENDERINGS, LEFT_OUT = "renderings", "left_out.txt"
 KEY = "plan-fleet"
 MOST_LINES = 60
 """Of the text of the plan in an artifact, which lives in the server's database."""
@@ -32,27 +37,51 @@ def write_fleet_run(
     *,
     frontier: Sequence[LatencyChoice],
     seconds: Sequence[tuple[str, float]],
-    renderings: dict[str, str],
 ) -> None:
     """Write everything that a run leaves into ``folder``.
 
     ``fleet_plan.json``, ``fleet.json``, ``diff.txt`` and the renderings hold no clock's figures: the same fleet and
     seed give the same bytes.
     """
-    named = [f"{RENDERINGS}/{name}" for name in renderings]
-    report = render_fleet_report(plan, fleet, verdict, frontier=frontier, seconds=seconds, renderings=named)
+    rendered = renderings(plan, fleet)
+    report = render_fleet_report(plan, fleet, verdict, frontier=frontier, seconds=seconds, renderings=_told(rendered))
     texts = {
         PLAN: FLEET_PLAN.dump_json(plan, indent=1).decode() + "\n",
         DIFF: diff_text(plan),
         REPORT: report,
         TIMINGS: json.dumps({phase: round(spent, 3) for phase, spent in seconds}, indent=1) + "\n",
-        **dict(zip(named, renderings.values(), strict=True)),
+        **{f"{RENDERINGS}/{tool}/{name}": text for tool, each in rendered.items() for name, text in each.files},
     }
     write_fleet(fleet, folder / FLEET)
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with whole_file(folder / name) as file:
             file.write(text.encode())
+
+
+def renderings(plan: FleetPlan, fleet: Fleet) -> dict[str, Rendered]:
+    """Return the plan in other tools' words, by tool; what they have no words for is named in :data:`LEFT_OUT`."""
+    found = {
+        "opentofu": as_opentofu(plan),
+        "kubernetes": as_kubernetes(plan, fleet),
+        "skypilot": as_skypilot(plan),
+    }
+    return {
+        tool: Rendered((*each.files, (LEFT_OUT, "\n".join(each.left_out) + "\n")), each.left_out)
+        if each.left_out
+        else each
+        for tool, each in found.items()
+    }
+
+
+def _told(rendered: dict[str, Rendered]) -> list[str]:
+    """Return a line for each tool: how many files, and what they leave out."""
+    lines = []
+    for tool, each in rendered.items():
+        files = sum(name != LEFT_OUT for name, _ in each.files)
+        out = f"; {counted(len(each.left_out), 'resource')} left out, see {LEFT_OUT}" if each.left_out else ""
+        lines.append(f"{RENDERINGS}/{tool}: {counted(files, 'file')}{out}")
+    return lines
 
 
 def publish_fleet_artifacts(plan: FleetPlan, verdict: Verdict, folder: Path) -> None:

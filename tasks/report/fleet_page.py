@@ -132,7 +132,7 @@ def render_fleet_report(
         verdict: of the validator; None where it could not be asked.
         frontier: the cheapest fleets under several latency limits; empty leaves the picture out.
         seconds: phases of the run and what they took.
-        renderings: names of the files with the plan in other tools' words, below the run's folder.
+        renderings: a line for each of the tools in whose words the plan lies in the run's folder.
 
     Returns:
         HTML without any reference to another file, bounded in size.

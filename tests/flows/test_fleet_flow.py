@@ -181,6 +181,50 @@ def test_a_limit_that_alone_is_in_the_way_is_named_with_the_value_that_would_do(
         planned(tmp_path, fleet, limits={"carbon_kg_per_h": 0.5})
 
 
+def test_outages_out_of_order_are_set_aside_and_rows_put_into_order(tmp_path: Path, fleet: Fleet) -> None:
+    one, other = fleet.regions[0].id, fleet.regions[1].id
+    table = tmp_path / "outages.csv"
+    table.write_text(
+        "region,down,up\n"
+        f"{one},2026-01-09T00:00:00+00:00,2026-01-09T12:00:00+00:00\n"
+        f"{one},2026-01-05T00:00:00+00:00,2026-01-04T00:00:00+00:00\n"
+        f"{other},2026-01-09T06:00:00+01:00,2026-01-09T13:00:00+01:00\n"
+        f"{other},2026-01-01T00:00:00+00:00,2026-01-01T06:00:00+00:00\n"
+        "nowhere,2026-01-01T00:00:00+00:00,2026-01-01T06:00:00+00:00\n"
+        f"{other},yesterday,2026-01-01T06:00:00+00:00\n"
+    )
+    folder = planned(tmp_path, fleet, outages=table, outage_days=10)
+    plan = read_fleet_plan(folder)
+    assert [each.path for each in plan.set_aside] == [
+        f"outages.csv: line {line}.{column}" for line, column in ((3, "up"), (6, "region"), (7, "down"))
+    ]
+    assert "out of order" in plan.set_aside[0].expected
+    assert any("put into it" in note for note in plan.notes)
+    seen = {frozenset(each.regions): each.weight for each in read_fleet(folder / "fleet.json").fleet.outages}
+    assert seen == {
+        frozenset({one}): pytest.approx(5 / 240),
+        frozenset({one, other}): pytest.approx(7 / 240),
+        frozenset({other}): pytest.approx(6 / 240),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "days", "named"),
+    [
+        ("region,down,up\n", None, "at least one row|no row|a row"),
+        ("region,down\na,b\n", None, "up"),
+        ("region,down,up\n{one},2026-01-01T00:00:00Z,2026-01-11T00:00:00Z\n", 5, "days watched: expected at least 10"),
+    ],
+)
+def test_a_list_of_outages_of_no_use_is_refused(
+    tmp_path: Path, fleet: Fleet, text: str, days: float | None, named: str
+) -> None:
+    table = tmp_path / "outages.csv"
+    table.write_text(text.replace("{one}", fleet.regions[0].id))
+    with pytest.raises(BadSource, match=named):
+        planned(tmp_path, fleet, outages=table, outage_days=days)
+
+
 def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(SourceUnavailable, match=r"no\.json"):
         plan_fleet(asked(tmp_path, tmp_path / "no.json"))
