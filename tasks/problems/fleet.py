@@ -138,6 +138,7 @@ class FleetProblem:
 
     def window(self, decision: Rented, size: int, rng: np.random.Generator) -> Window[Rented]:
         """Return a window of additions, shifts between offers, closed regions, and nodes that are given back."""
+        self.service(self.model.region_capacity(decision.nodes))  # whose flow proves whatever only adds
         changes = promising(decision.nodes, self.rules, self.choices, size, rng) if self.model.capacity.size else []
         return fusion_window(decision, changes, self._apply, self.cost)
 

@@ -27,7 +27,7 @@ class Change(NamedTuple):
     counts: tuple[int, ...]
 
 
-class _Drawn(NamedTuple):
+class Drawn(NamedTuple):
     """Changes that were drawn."""
 
     size: Integers  # (drawn,)
@@ -39,10 +39,10 @@ class _Drawn(NamedTuple):
 
 
 @njit(cache=True)
-def _draw(nodes: Integers, rules: Rules, choices: Choices, drawn: int, rng: np.random.Generator) -> _Drawn:
+def draw(nodes: Integers, rules: Rules, choices: Choices, drawn: int, rng: np.random.Generator) -> Drawn:
     """Price ``drawn`` changes from ``nodes``: shifts, closed regions, and single offers up or down."""
     state = state_of(rules, nodes)
-    out = _Drawn(
+    out = Drawn(
         np.zeros(drawn, np.int64),
         np.zeros((drawn, MOST), np.int64),
         np.zeros((drawn, MOST), np.int64),
@@ -78,7 +78,7 @@ def promising(nodes: Integers, rules: Rules, choices: Choices, size: int, rng: n
     What a unit of capacity is worth is taken from the dearest offers in use: a change is promising that costs little
     beyond the capacity which it brings.
     """
-    drawn = _draw(nodes, rules, choices, DRAWN_PER_SPIN * size, rng)
+    drawn = draw(nodes, rules, choices, DRAWN_PER_SPIN * size, rng)
     used = nodes > 0
     price = rules.usd_per_h / rules.capacity
     worth = float(np.quantile(price[used], 0.9)) if used.any() else float(price.min())

@@ -10,7 +10,7 @@ import numpy as np
 from tasks.fleet.model import FleetModel, Floats
 from tasks.problems.fleet_flow import TOLERANCE, cheapest_flow, cut_need, network_of
 
-KEPT = 64
+KEPT = 256
 """Proofs of each kind that are remembered; the oldest is forgotten first."""
 
 

@@ -18,6 +18,8 @@ from tasks.fleet.programme import place_fleet
 from tasks.problems.fleet import FleetProblem, Rented
 from tasks.problems.fleet_bound import capacity_bound
 from tasks.problems.fleet_flow import cheapest_flow, cut_need, network_of
+from tasks.problems.fleet_moves import draw
+from tasks.problems.fleet_proposals import choices_of
 from tasks.problems.fleet_service import Service
 from tasks.problems.fleet_start import start_of
 from tasks.problems.fleet_state import keeps, rules_of
@@ -151,6 +153,23 @@ def test_the_search_gains_what_it_says_and_keeps_all_limits(seed: int) -> None:
     assert problem.bound() <= problem.cost(found.decision)
     again = problem.search(problem.incumbent(), 6_000, np.random.default_rng(seed))
     assert found.decision.nodes.tolist() == again.decision.nodes.tolist()
+
+
+def test_changes_are_priced_exactly_and_limits_followed() -> None:
+    limits = replace(NEAR, max_regions=9, change_usd_per_node=3.0, carbon_kg_per_h=2_000.0, lost_cloud_share=0.3)
+    model = small(2, limits)
+    rng = np.random.default_rng(4)
+    nodes = np.minimum(model.quota, rng.integers(0, 20, model.quota.size)) * (rng.random(model.quota.size) < 0.5)
+    drawn = draw(nodes, rules_of(model), choices_of(rules_of(model)), 400, rng)
+    kinds = set()
+    for size, offers, counts, more, alone in zip(*drawn[:4], drawn.alone, strict=True):
+        after = nodes.copy()
+        np.add.at(after, offers[:size], counts[:size])
+        assert ((after >= 0) & (after <= model.quota)).all()
+        assert model.cost_usd_per_h(after) - model.cost_usd_per_h(nodes) == pytest.approx(more, abs=1e-7)
+        assert bool(alone) is keeps(rules_of(model), after)
+        kinds.add(min(4, int(size)))
+    assert kinds >= {1, 2, 3, 4}
 
 
 def test_every_string_of_a_window_keeps_all_limits_and_pairs_are_exact() -> None:
