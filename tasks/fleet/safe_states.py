@@ -9,6 +9,7 @@ mix serves no fewer than it does. Where no mix proves a state, flows are looked 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from tasks.fleet.feasible import broken_limits
 from tasks.fleet.model import Flags, FleetModel, Floats, Integers
@@ -124,14 +125,20 @@ class SafeStates:
         return minimum_cut(self.model, capacity) is None and serve(self.model, capacity).cut is None
 
 
-def safe_states(model: FleetModel, after: Integers) -> SafeStates:
-    """Return what can be proved of states between what is held and ``after``, ``(offers,)``."""
+def safe_states(model: FleetModel, after: Integers, flows: csr_array | None = None) -> SafeStates:
+    """Return what can be proved of states between what is held and ``after``, ``(offers,)``.
+
+    Args:
+        model: of the fleet.
+        after: ``(offers,)``.
+        flows: that serve everybody in time with ``after``, ``(zones, regions)``; looked for where None.
+    """
     over: dict[str, float] = {}
     for nodes in (model.held, after):
         for each in broken_limits(model, nodes, service=False):
             over[each.limit] = max(each.found - each.wanted, over.get(each.limit, 0.0))
     first, short = _loads(model, model.held)
-    last, _ = _loads(model, after)
+    last = _loads(model, after)[0] if flows is None else np.asarray(flows.sum(axis=0), np.float64).ravel()
     losses = losses_of(model)
     ends = [
         margins(model, losses, model.region_capacity(nodes), model.region_capacity(np.where(model.spot, nodes, 0)))
@@ -150,7 +157,9 @@ def safe_states(model: FleetModel, after: Integers) -> SafeStates:
 def _loads(model: FleetModel, nodes: Integers) -> tuple[Floats, bool]:
     """Return loads under which all that ``nodes`` can serve is served, and whether that is less than all demand."""
     capacity = model.region_capacity(nodes)
-    served = serve(model, capacity)
+    if minimum_cut(model, capacity) is not None:
+        return capacity, True
+    served = serve(model, capacity, by_latency=False)
     if served.cut is not None:
         return capacity, True
     return np.asarray(served.flows.sum(axis=0), np.float64).ravel(), False

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from data.schemas.fleet_plan import Step, Wave
 from tasks.fleet.feasible import broken_limits
@@ -53,16 +54,21 @@ def correlated(model: FleetModel) -> tuple[frozenset[int], ...]:
     return tuple(dict.fromkeys([*near, *seen]))
 
 
-def rollout(model: FleetModel, after: Integers) -> Rollout:
+def rollout(model: FleetModel, after: Integers, flows: csr_array | None = None) -> Rollout:
     """Return the waves that lead from what is held to ``after``, ``(offers,)``.
 
     Each wave starts, and stops, at most ``wave_share`` of the capacity in force as it begins (of an empty fleet: of the
     one planned), but at least a node, and changes at most one region of those that fail together. After each of its
     halves nobody goes without who is served both before the first wave and after the last, whatever may be lost.
+
+    Args:
+        model: of the fleet.
+        after: ``(offers,)``.
+        flows: that serve everybody in time with ``after``, ``(zones, regions)``; looked for where None.
     """
     now = model.held.copy()
     closing = _closing(model, correlated(model))
-    safe = safe_states(model, after)
+    safe = safe_states(model, after, flows)
     planned = float(model.capacity @ after)
     waves: list[Wave] = []
     while not np.array_equal(now, after):
