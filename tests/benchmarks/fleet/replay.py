@@ -220,6 +220,7 @@ def plot(outcomes: dict[str, Outcome], least: Bound, path: Path) -> None:
         axis.annotate(name, (one.usd_per_h, missed), fontsize=7, xytext=(4, 4), textcoords="offset points")
     axis.axvline(least.usd_per_h, linestyle=":", color="grey")
     axis.set(xlabel="USD per hour (dotted: least that serving everything costs)", ylabel="share of demand not served")
+    axis.set_xlim(0.0, 1.3 * max(one.usd_per_h for one in outcomes.values()))
     axis.set_yscale("log")
     axis.set_title("Spot recordings replayed; what served everything stands at one in a million")
     axis.grid(visible=True, alpha=0.2)
