@@ -2,7 +2,8 @@
 
 Policies see the past only. Those that follow demand are given the same forecast, made before each block of 26 minutes,
 so what differs is where and how machines are bought. The options of ours were chosen on the first 15 days; the table
-is told for all days but the first, and for the last 15 days by themselves, on which nothing was chosen.
+is told for all days but the first, and for the last 15 days by themselves, on which no option was chosen. (That zones
+keep machines the longer the longer they have had them, which ours relies on, was noticed on all days.)
 
 Limits of what can be measured: recordings say of each zone only whether one machine was to be had, so a zone has room
 for all or for none; machines on demand are always to be had; all zones are one cloud's; demand is generated.

@@ -1,4 +1,4 @@
-"""Does our policy hold on the recordings what it promises? On days that none of its options were chosen on."""
+"""Does our policy hold on the recordings what it promises? On days that no option of it was chosen on."""
 
 import pytest
 
