@@ -1,6 +1,5 @@
 """The fleet: where, on what and how much to rent, and in which waves to get there."""
 
-from dataclasses import replace
 from importlib.metadata import version
 
 from prefect import flow
@@ -9,7 +8,6 @@ from data.errors import PlanRefused
 from data.readers.fleet.plan_file import last_fleet_plan
 from data.schemas.fleet import Fleet
 from data.schemas.fleet_plan import FleetPlan
-from data.schemas.plan import Bound
 from flows.fleet_params import EFFORTS, FleetParams
 from flows.fleet_publish import KEY, publish_fleet_artifacts, write_fleet_run
 from flows.params import TWINS
@@ -62,7 +60,7 @@ def plan_fleet(params: FleetParams) -> str:
             waves=order.waves,
             account=Account(
                 solvers=decision.rows,
-                bounds=(_bound(decision),),
+                bounds=(decision.bound,),
                 binding=decision.binds,
                 fallbacks=decision.fallbacks,
                 set_aside=reading.set_aside,
@@ -108,13 +106,6 @@ def _decided(model: FleetModel, params: FleetParams, watch: Watch) -> FleetDecis
         )
     except SolverFailed as error:
         raise PlanRefused(f"fleet {model.fleet.name}: no plan was found, what is held stays: {error}") from error
-
-
-def _bound(decision: FleetDecision) -> Bound:
-    """Return the bound with its gap as a share of the cost, as fleets' plans count it."""
-    cost = decision.cost_usd_per_h
-    gap = max(0.0, cost - decision.bound.value) / abs(cost) if cost else 0.0
-    return replace(decision.bound, gap=gap)
 
 
 def _verified(plan: FleetPlan, fleet: Fleet) -> Verdict:

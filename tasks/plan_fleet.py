@@ -26,6 +26,9 @@ from tasks.refine import Effort, Progress, Refined, refine
 INCUMBENT, PROGRAMME = "incumbent", "programme (HiGHS)"
 """How the table calls what is held, and what the programme found."""
 
+MENDED = "what is held, mended"
+"""How it calls where the search began if what is held breaks limits and the programme failed."""
+
 NAME = "fleet"
 
 
@@ -110,12 +113,17 @@ def plan_fleet(
         nodes=nodes,
         flows=serve(model, model.region_capacity(nodes)).flows,
         cost_usd_per_h=cost,
-        bound=replace(refined.bound, method=method),
+        bound=replace(refined.bound, method=method, gap=_share(cost, refined.bound.value)),
         rows=_rows(model, placed, refined),
         binds=() if placed is None else placed.binds,
         fallbacks=(*fallbacks, *refined.fallbacks),
         notes=problem.notes,
     )
+
+
+def _share(cost: float, bound: float) -> float:
+    """Return how far ``cost`` is above ``bound``, as a share of it: as fleets' plans count gaps."""
+    return max(0.0, cost - bound) / abs(cost) if cost else 0.0
 
 
 def _without_programme(model: FleetModel, error: SolverFailed) -> FleetProblem:
@@ -127,18 +135,14 @@ def _without_programme(model: FleetModel, error: SolverFailed) -> FleetProblem:
 
 
 def _rows(model: FleetModel, placed: Placed | None, refined: Refined[Rented]) -> tuple[SolverRow, ...]:
-    """Return the table: what is held, the programme, and what began where that stopped."""
+    """Return the table: what is held, whatever it breaks; where the search began; and what began there."""
     first, *others = refined.rows
-    if placed is None:
-        return refined.rows
-    kept = not broken_limits(model, model.held)
-    held = INCUMBENT if kept else f"{INCUMBENT}, which breaks limits"
     cost = model.cost_usd_per_h(model.held)
-    return (
-        SolverRow(NAME, held, cost, 0, 0, 0, chosen=False),
-        replace(first, method=PROGRAMME),
-        *others,
-    )
+    if placed is None and not broken_limits(model, model.held):
+        return refined.rows
+    began = MENDED if placed is None else PROGRAMME
+    held = SolverRow(NAME, INCUMBENT, cost, 0, 0, 0, chosen=False)
+    return (held, replace(first, method=began), *others)
 
 
 @task(name="plan-fleet", cache_policy=NO_CACHE)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 FOLDER = Path("runs/bench-fleet")
-PARTS = ("scaling", "budget", "placement", "replay")
+PARTS = ("scaling", "budget", "placement", "refine", "replay")
 
 
 def main(argv: list[str] | None = None) -> None:

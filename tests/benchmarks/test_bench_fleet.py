@@ -38,6 +38,17 @@ def reports(folder: Path, *, good: bool) -> None:
         {"size": "middle", "gap": gap, "seconds": 1.0, "greedy_over_ours": 1.1 if good else 0.99},
     ]
     write(folder, "placement", rows)
+    left = {"anneal on windows": 0.1, "qaoa on windows": 0.1 if good else 0.11}
+    before = 0.2 if good else 0.09
+    write(
+        folder,
+        "refine",
+        [
+            {"begin": begin, "method": method, "before": before, "after": after}
+            for begin in ("programme", "greedy")
+            for method, after in left.items()
+        ],
+    )
     ours = {"usd_per_h": 70.0, "ticks_served": 0.99995, "utilisation": 0.92, "latency_p95_ms": 80.0, "healed": 0.99}
     bad = {"usd_per_h": 90.0, "ticks_served": 0.99, "utilisation": 0.8, "latency_p95_ms": 90.0, "healed": 0.9}
     policies = {goals.OURS: ours if good else bad, goals.ONE_REGION: {"usd_per_h": 100.0}}
@@ -49,7 +60,7 @@ def test_goals_are_met_or_missed_by_the_figures(tmp_path: Path, *, good: bool) -
     reports(tmp_path, good=good)
     judged = goals.goals_of(tmp_path)
     assert {goal.name for goal in judged if goal.met is not good} == set()
-    assert len(judged) == 1 + 8 + 5 + 5
+    assert len(judged) == 1 + 8 + 5 + 3 + 5
 
 
 def test_only_parts_that_were_run_have_goals_and_a_missing_figure_meets_none(tmp_path: Path) -> None:
@@ -58,7 +69,8 @@ def test_only_parts_that_were_run_have_goals_and_a_missing_figure_meets_none(tmp
     assert len(goals.goals_of(tmp_path, ["scaling"])) == 1
     for part in ("scaling", "budget", "replay"):
         write(tmp_path, part, {})
-    write(tmp_path, "placement", [])
+    for part in ("placement", "refine"):
+        write(tmp_path, part, [])
     emptied = goals.goals_of(tmp_path)
     assert not any(goal.met for goal in emptied)
     assert all(math.isnan(goal.figure) for goal in emptied)

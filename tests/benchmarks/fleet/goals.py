@@ -69,6 +69,21 @@ def placement(report: Report) -> Iterator[Goal]:
     yield Goal("cost of the greedy planner over ours", "at least", 1.0, least, f"worst of {len(ratios)}")
 
 
+def refine(report: Report) -> Iterator[Goal]:
+    """Judge what search adds to the programme's plans, and QAOA on windows beside annealing on windows."""
+    gained = [row["before"] - row["after"] for row in report if row["begin"] == "programme"]
+    least = min(gained, default=math.nan)
+    yield Goal("% gained on the programme's plan, never below 0", "at least", 0.0, 100.0 * least, "worst of all")
+    for begin in ("programme", "greedy"):
+        left = {
+            method: [row["after"] for row in report if row["begin"] == begin and row["method"] == method]
+            for method in ("qaoa on windows", "anneal on windows")
+        }
+        ours, other = (sum(each) / len(each) if each else math.nan for each in left.values())
+        name = "% above the bound by QAOA on windows less annealing's, equal choices"
+        yield Goal(name, "at most", 0.0, 100.0 * (ours - other), f"from {begin}")
+
+
 def replay(report: Report) -> Iterator[Goal]:
     """Judge our policy by what the first document claims."""
     policies = report.get("replay", {}).get("policies", {})
@@ -87,5 +102,6 @@ JUDGES: dict[str, Callable[[Report], Iterator[Goal]]] = {
     "scaling": scaling,
     "budget": budget,
     "placement": placement,
+    "refine": refine,
     "replay": replay,
 }
