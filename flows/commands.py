@@ -10,6 +10,7 @@ import typer
 from data.errors import BadRecord
 from flows import options
 from flows.archive_commands import archive_app
+from flows.budget_command import budget
 from flows.fleet_commands import fleet_app, run_fleet
 from flows.own_inputs import experts, links, tokens
 from flows.scaling_command import scaling
@@ -288,9 +289,7 @@ def train(
 
 @app.command()
 def schema(
-    name: Annotated[
-        Literal["snapshot", "plan", "rounds", "fleet", "fleet_plan"], typer.Argument(help="Which format.")
-    ],
+    name: Annotated[Literal["snapshot", "plan", "rounds", "fleet", "fleet_plan"], typer.Argument(help="Which format.")],
 ) -> None:
     """Print the JSON schema of one of our formats."""
     from data.jsonschema import schema_text
@@ -298,7 +297,7 @@ def schema(
     sys.stdout.write(schema_text(name))
 
 
-for command in (experts, tokens, links, scaling):
+for command in (experts, tokens, links, scaling, budget):
     app.command()(command)
 
 

@@ -1,0 +1,112 @@
+"""Budgets: from measurements and prices to the scale of each dimension that a budget is best spent on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.readers.scaling.prices_csv import read_prices
+from data.readers.scaling.series_csv import read_series
+from flows.params import EffortName, Solver
+from flows.run_folder import run_folder
+from qiskit_solvers.qaoa import Qaoa
+from tasks.allocate_budget import spend_budget as allocate
+from tasks.budget_account import Spending, as_json, markdown
+from tasks.fitted_dimensions import draws_of
+from tasks.priced_dimensions import fitted_laws, matched, priced, require_enough
+from tasks.refine import Effort
+from tasks.report.budget_page import page
+
+ANSWER, PAGE = "budget.json", "budget.html"
+SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples" / "fleet"
+EFFORTS: dict[EffortName, Effort] = {
+    "quick": Effort(evaluations=2_000, rounds=2, window=20, patience=2),
+    "standard": Effort(evaluations=20_000, rounds=4, window=20, patience=4),
+    "thorough": Effort(evaluations=400_000, rounds=16, window=20, patience=12),
+}
+"""Of the challengers; what an exact method answers takes none. A window of 20 holds ten dimensions of four levels."""
+
+
+class BudgetParams(BaseModel):
+    """One budget: what grows along what, what that costs, and how much may be spent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget_usd: float = Field(gt=0, le=1e15, allow_inf_nan=False, title="Budget (USD)")
+    scaling: Path = Field(
+        default=SAMPLES / "scaling.csv",
+        title="Measurements",
+        description="CSV with dimension,scale,performance; see the flow fit-scaling",
+    )
+    prices: Path = Field(
+        default=SAMPLES / "prices.csv",
+        title="Prices",
+        description="CSV with dimension,usd_per_unit; if wanted growth, least, most, levels (a count, or 1;2;4)",
+    )
+    solver: Solver = Field(
+        default=Qaoa(on="simulator"),
+        title="Challenger",
+        description="Stands in the table beside the exact method",
+    )
+    effort: EffortName = Field(default="standard", title="Effort", description="Of the challengers")
+    draws: int = Field(default=200, ge=20, le=10_000, title="Bootstrap draws", description="Of each law")
+    seed: int = Field(default=0, ge=0, lt=2**63, title="Seed")
+    output: Path = Field(default=Path("runs"), title="Output folder")
+
+
+@flow(name="spend-budget", flow_run_name="budget-{params.budget_usd:g}")
+def spend_budget(params: BudgetParams) -> str:
+    """Fit a law to each dimension, find the scales that a budget is best spent on, and write them to a new folder.
+
+    Args:
+        params: measurements, prices and the budget.
+
+    Returns:
+        The folder with ``budget.json`` and ``budget.html``.
+
+    Raises:
+        SourceUnavailable: a file cannot be read.
+        BadSource: one is no such table, a dimension has no price or no law, or a price is of no dimension.
+        BadRecord: the budget does not pay for the smallest scales, or the output cannot be written.
+    """
+    with run_folder(params.output) as folder:
+        found = answered(params)
+        told = as_json(
+            found, scaling=str(params.scaling), prices=str(params.prices), seed=params.seed, draws=params.draws
+        )
+        (folder.path / ANSWER).write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (folder.path / PAGE).write_text(page(found), encoding="utf-8")
+    create_markdown_artifact(markdown(found), key="spend-budget-summary", description="What the budget is spent on")
+    link = (folder.final.resolve() / PAGE).as_uri()
+    create_link_artifact(link, key="spend-budget-report", link_text="Report", description="The budget as a page")
+    return str(folder.final)
+
+
+def answered(params: BudgetParams) -> Spending:
+    """Read, fit, and allocate.
+
+    Raises:
+        SourceUnavailable, BadSource, BadRecord: see :func:`spend_budget`.
+    """
+    reading, source = read_series(params.scaling), str(params.prices)
+    prices = matched(reading.series, read_prices(params.prices), params.scaling.name, source)
+    rng = np.random.default_rng(params.seed)
+    fits = fitted_laws(reading.series, rng, draws=params.draws, source=str(params.scaling))
+    dimensions = priced(reading.series, fits, prices, source)
+    require_enough(dimensions, params.budget_usd)
+    drawn = min(len(fit.draws) for fit in fits)
+    found = allocate(
+        dimensions,
+        params.budget_usd,
+        params.solver,
+        seed=params.seed,
+        effort=EFFORTS[params.effort],
+        draws=draws_of(fits, [each.better for each in reading.series], drawn) if drawn else None,
+    )
+    left_out = [f"left out: {record}" for record in (*reading.set_aside, *reading.repeated)]
+    of_laws = [f"{fit.series}: {note}" for fit in fits for note in fit.notes]
+    notes = (*found.notes, *of_laws, *reading.notes, *left_out)
+    return Spending(params.budget_usd, reading.series, fits, prices, found, notes)
