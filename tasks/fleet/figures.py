@@ -6,13 +6,14 @@ from scipy.sparse import csr_array
 from data.schemas.fleet_plan import HOURS_PER_MONTH
 from data.schemas.plan import Metric
 from tasks.fleet.model import FleetModel, Integers
-from tasks.fleet.service import serve
+from tasks.fleet.service import minimum_cut, serve
 from tasks.problems.protocol import Figure
 
 
 def fleet_metrics(model: FleetModel, nodes: Integers, flows: csr_array) -> tuple[Metric, ...]:
     """Return what an operator reads before and after; before, users are taken to be served as well as they could be."""
-    now = serve(model, model.region_capacity(model.held))
+    capacity = model.region_capacity(model.held)
+    now = serve(model, capacity, by_latency=minimum_cut(model, capacity) is None)  # the search is long where much lacks
     before, after = figures(model, model.held, now.flows), figures(model, nodes, flows)
     return tuple(
         Metric(was.name, was.unit, was.value, will.value, was.better) for was, will in zip(before, after, strict=True)

@@ -21,6 +21,9 @@ TOLERANCE = 1e-6
 MIXED = 6
 """Known loads of which pairs are mixed; the first are those of the state in force and of the planned one."""
 
+MANY_PAIRS = 50_000
+"""From so many on the interior point method is used: where much is missing, the simplex takes four times as long."""
+
 FIRST_TRIED = 24
 """Nearest regions of each zone that are tried first: flows over few pairs prove as much as flows over all."""
 
@@ -135,7 +138,7 @@ def _least_missing(tables: FleetTables, pairs: Flags, capacity: Floats) -> tuple
         A_ub=most,
         b_ub=np.concatenate([np.minimum(capacity, total), [tables.fleet.limits.late_share * total]]) / unit,
         bounds=(0, None),
-        method="highs",
+        method="highs" if zone.size < MANY_PAIRS else "highs-ipm",
     )
     if solved.x is None:
         raise Unsolved(f"HiGHS says: {solved.message}")
