@@ -13,6 +13,7 @@ from data.readers.scaling.series_csv import read_series
 from flows.params import EffortName, Solver
 from flows.run_folder import run_folder
 from qiskit_solvers.qaoa import Qaoa
+from tasks.allocate_budget import TABLE_LEVELS
 from tasks.allocate_budget import spend_budget as allocate
 from tasks.budget_account import Spending, as_json, markdown
 from tasks.fitted_dimensions import draws_of
@@ -106,7 +107,8 @@ def answered(params: BudgetParams) -> Spending:
         effort=EFFORTS[params.effort],
         draws=draws_of(fits, [each.better for each in reading.series], drawn) if drawn else None,
     )
+    few = () if found.level_of is not None else (f"methods after the first chose among {TABLE_LEVELS} scales of each",)
     left_out = [f"left out: {record}" for record in (*reading.set_aside, *reading.repeated)]
     of_laws = [f"{fit.series}: {note}" for fit in fits for note in fit.notes]
-    notes = (*found.notes, *of_laws, *reading.notes, *left_out)
+    notes = (*found.notes, *few, *of_laws, *reading.notes, *left_out)
     return Spending(params.budget_usd, reading.series, fits, prices, found, notes)

@@ -81,8 +81,12 @@ def _bought(found: dict[str, Any]) -> Table:
 
 
 def _reached(found: dict[str, Any]) -> Table:
-    rows = [(each["method"], f"{each['evaluations']:,}", _below(each["gap"])) for each in found["methods"]]
+    rows = [(each["method"], _priced(each["evaluations"]), _below(each["gap"])) for each in found["methods"]]
     return _table("What each method reached", ("method", "choices priced", "below the bound"), rows, {1, 2})
+
+
+def _priced(evaluations: int) -> str:
+    return f"{evaluations:,}" if evaluations else "not one by one"
 
 
 def _wins(dimension: dict[str, Any]) -> str:

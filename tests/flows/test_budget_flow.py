@@ -64,6 +64,18 @@ def test_where_every_scale_may_be_bought_power_laws_share_by_their_exponents(tmp
     assert all(each["wins"] == [] for each in found["dimensions"])
     page = (tmp_path / "runs" / "latest" / "budget.html").read_text()
     assert "in 95 %" in page
+    assert any("among 4 scales" in note for note in found["notes"])
+
+
+def test_a_law_without_draws_is_told_and_not_followed_far(tmp_path: Path) -> None:
+    prices = "dimension,usd_per_unit,most\ncompute,100,16\nmemory,3,\nenergy,1,{}\n"
+    two = "energy,1,2,higher\nenergy,2,3,higher\n"
+    found = answer(asked(tables(tmp_path, prices.format(4), two)))
+    assert found["uncertainty"] is None
+    assert any("energy: no intervals" in note for note in found["notes"])
+    assert "no draws" in (tmp_path / "runs" / "latest" / "budget.html").read_text()
+    with pytest.raises(BadSource, match=r"line 4: .*expected scales up to 4, twice the largest measured, got 5"):
+        spend_budget(asked(tables(tmp_path, prices.format(5), two)))
 
 
 def test_laws_that_are_unsure_share_the_wins_among_levels(tmp_path: Path) -> None:
