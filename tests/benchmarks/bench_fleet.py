@@ -2,7 +2,7 @@
 
 ``make bench-fleet`` runs this. A part can be asked for by name: ``python -m tests.benchmarks.bench_fleet scaling
 placement``. Tables, JSON and plots go to runs/bench-fleet, and at the end stands which goals are met.
-``--large`` adds 1,000 regions x 30 machines x 500 zones to the placement, which takes minutes.
+``--no-large`` leaves out 1,000 regions x 30 machines x 500 zones, whose plan takes minutes.
 """
 
 import argparse
@@ -19,7 +19,9 @@ def main(argv: list[str] | None = None) -> None:
     """Run the parts that are asked for, or all of them, and print which goals they meet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; none means all")
-    parser.add_argument("--large", action="store_true", help="the largest placement too")
+    parser.add_argument(
+        "--large", action=argparse.BooleanOptionalAction, default=True, help="the largest placement too"
+    )
     options = parser.parse_args(argv)
     parts = options.parts or PARTS
     for part in parts:
@@ -32,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     for part in parts:
         print(f"\n== {part}")
         start, worked = time.monotonic(), time.process_time()
-        large = ["--large"] if part == "placement" and options.large else []
+        large = ["--no-large"] if part == "placement" and not options.large else []
         importlib.import_module(f"tests.benchmarks.fleet.{part}").main(large)
         if goals := goals_of(FOLDER, [part]):
             show_goals(goals)
