@@ -53,7 +53,7 @@ def test_the_estimate_is_within_half_a_step_and_the_refined_one_far_closer(phase
     shots = np.rint(1e12 * readout_probabilities([phase], [1.0], bits)).astype(int)
     found = estimate(dict(enumerate(shots.tolist())), bits)
     assert abs((found.phase - phase + 0.5) % 1.0 - 0.5) <= found.resolution / 2 + 1e-12
-    # of d steps off, both neighbours are read 1e12 d^2 times but for 4e12 d^3: below d = 5e-5 nobody can tell which side
+    # d steps off, both neighbours are read 1e12 d^2 times, but for 4e12 d^3: below d = 5e-5 nobody can tell the side
     assert abs((found.refined - phase + 0.5) % 1.0 - 0.5) <= 1e-4 * found.resolution
     assert found.share >= 4 / np.pi**2 - 1e-9
     assert found.resolution == 2.0**-bits
