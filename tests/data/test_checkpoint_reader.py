@@ -261,6 +261,7 @@ def test_a_state_that_holds_itself_is_refused(tmp_path: Path) -> None:
         read_checkpoint(torch_file(tmp_path / "m.pt", {"a": state}))
 
 
+@pytest.mark.slow
 def test_a_state_that_unfolds_without_end_is_refused(tmp_path: Path) -> None:
     state: list[object] = []
     for _ in range(60):

@@ -40,6 +40,7 @@ def emptied(value: Any) -> Any:
     return [emptied(item) for item in value] if isinstance(value, list) else type(value)() if value else value
 
 
+@pytest.mark.slow
 @ALONE
 def test_a_distributed_checkpoint_goes_through_archives_and_comes_back(tmp_path: Path) -> None:
     state = trained()
@@ -90,6 +91,7 @@ def saved(folder: Path, step: int) -> Path:
     return checkpoint
 
 
+@pytest.mark.slow
 def test_each_step_is_a_difference_to_the_one_before(tmp_path: Path) -> None:
     checkpoints = [saved(tmp_path, step) for step in (2, 4, 10)]
     written = [archive_step(checkpoint, tmp_path / "archives") for checkpoint in checkpoints]

@@ -219,6 +219,7 @@ def model(folder: Path) -> Path:
     return folder / "m.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [10, 15, 20])
 def test_a_killed_write_continues_where_it_was(tmp_path: Path, lines: int) -> None:
     """The archive is the same byte for byte as one that was written at once."""
@@ -238,6 +239,7 @@ def test_a_killed_write_continues_where_it_was(tmp_path: Path, lines: int) -> No
     assert names(tmp_path) == ["m.qfz", "m.safetensors", "once.qfz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["partial", "journal", "source", "options"])
 def test_a_killed_write_that_is_not_to_be_believed_begins_anew(tmp_path: Path, what: str) -> None:
     source = model(tmp_path)
@@ -289,6 +291,7 @@ def test_ten_kills_leave_the_old_archive_or_the_new_one(tmp_path: Path) -> None:
     assert old in seen
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_archive_do_not_disturb_each_other(tmp_path: Path) -> None:
     source = model(tmp_path)
     with started(COMPRESS, source, tmp_path / "m.qfz") as process:

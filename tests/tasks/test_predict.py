@@ -76,6 +76,7 @@ def test_stated_draws_are_kept_to_the_bit(snapshot, forecast):
     assert all(watts[job.id] == job.gpu_power_w for job in snapshot.jobs if job.gpu_power_w is not None)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_forecast(snapshot, forecast):
     assert canonical(predict_cluster.fn(snapshot, None, seed=1)) == canonical(forecast)
 

@@ -240,6 +240,7 @@ with open_archive(Path(sys.argv[2])) as archive:
 """
 
 
+@pytest.mark.slow
 def test_a_tensor_that_memory_cannot_hold_is_refused_and_still_read_by_pieces(tmp_path: Path) -> None:
     constant = {"kind": "coded_planes", "version": 1, "rotated": False, "effort": "fast"}
     chunk = struct.pack("<IBB", 1 << 22, 1, 0)

@@ -49,6 +49,7 @@ def test_the_bound_is_close_where_tensors_are_many(measures: int):
     assert problem.cost(found) < 0.95 * problem.cost(problem.incumbent())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [Anneal(), Qaoa(layers=4, shots=64)], ids=lambda solver: solver.kind)
 def test_windows_alone_take_it_below_the_lagrangian_rule(solver: Anneal | Qaoa):
     problem = steps_of_tensors(8, 3, seed=5)

@@ -404,6 +404,7 @@ def best_of_all(problem: Placement) -> float:
     return best
 
 
+@pytest.mark.slow
 def test_a_search_reaches_the_best_of_all_placements_on_small_clusters() -> None:
     reached = small = 0
     for seed in range(400):
@@ -420,6 +421,7 @@ def test_a_search_reaches_the_best_of_all_placements_on_small_clusters() -> None
     assert reached / small >= 0.95
 
 
+@pytest.mark.slow
 def test_cp_sat_finds_the_best_of_all_placements_and_the_search_comes_close() -> None:
     small = reached = 0
     for seed in range(60):

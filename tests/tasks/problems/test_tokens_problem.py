@@ -56,6 +56,7 @@ def test_the_bound_is_below_the_best_of_all(problem: TokenWindow):
     assert small.bound() <= min(small.cost(Assigned(each)) for each in every) + 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [Exact(), Qaoa(layers=4, shots=64)])
 def test_refining_never_raises_the_cost_and_is_the_same_again(problem: TokenWindow, solver: Exact | Qaoa):
     ends = [refine(problem, solver, np.random.default_rng(5), effort=EFFORT) for _ in range(2)]

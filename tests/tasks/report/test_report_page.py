@@ -219,6 +219,7 @@ def large(total: int, per_rack: int, gpus: int, per_domain: int) -> tuple[Snapsh
     return Snapshot("large", "2026-01-31T12:00:00+00:00", nodes, jobs, limits=Limits()), moves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "told"),
     [
