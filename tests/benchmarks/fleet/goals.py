@@ -31,10 +31,17 @@ def goals_of(folder: Path, parts: Sequence[str] = ()) -> list[Goal]:
 def scaling(report: Report) -> Iterator[Goal]:
     """Judge fits beside published figures: the one that is off by most of what it is allowed."""
     rows = report.get("targets", [])
-    worst = max(rows, key=lambda row: row["off"] / row["allowed"], default=None)
-    figure = math.nan if worst is None else worst["off"] / worst["allowed"]
+    worst = max(rows, key=_off_by, default=None)
+    figure = math.nan if worst is None else _off_by(worst)
     name = f"difference from {len(rows)} published figures, over what is allowed"
     yield Goal(name, "at most", 1.0, figure, "none" if worst is None else worst["name"])
+
+
+def _off_by(row: Report) -> float:
+    """Return by how much of what it is allowed a figure is off; counts are allowed nothing."""
+    if row["allowed"]:
+        return float(row["off"] / row["allowed"])
+    return math.inf if row["off"] else 0.0
 
 
 def budget(report: Report) -> Iterator[Goal]:

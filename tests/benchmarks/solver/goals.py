@@ -41,7 +41,7 @@ class Goal:
     def distance(self) -> float:
         """By what factor it is missed; 1 and below: met."""
         if self.sense == "at most":
-            return self.figure / self.target
+            return self.figure / self.target if self.target else math.inf if self.figure > 0.0 else 0.0
         return self.target / self.figure if self.figure else math.inf
 
 
