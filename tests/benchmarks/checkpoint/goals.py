@@ -68,7 +68,8 @@ def deltas(report: Report) -> Iterator[Goal]:
         peers = [name for name in sizes if not name.startswith(("qfz", "raw"))]
         best = min(peers, key=lambda name: sizes[name]) if peers else ""
         smaller = 100.0 * (1.0 - sizes["qfz"] / sizes[best]) if peers else math.nan
-        yield Goal(f"{dtype}: % that a chain is smaller than the best peer's", "at least", 20.0, smaller, best)
+        of = f"{best}; {sizes['raw'] / 1e6:.0f} MB of checkpoints" if sizes else best
+        yield Goal(f"{dtype}: % that a chain is smaller than the best peer's", "at least", 20.0, smaller, of)
 
 
 def lossy(report: Report) -> Iterator[Goal]:
