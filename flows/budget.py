@@ -37,15 +37,16 @@ class BudgetParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget_usd: float = Field(gt=0, le=1e15, allow_inf_nan=False, title="Budget (USD)")
-    scaling: Path = Field(
-        default=SAMPLES / "scaling.csv",
+    scaling: Path | None = Field(
+        default=None,
         title="Measurements",
-        description="CSV with dimension,scale,performance; see the flow fit-scaling",
+        description="CSV with dimension,scale,performance; see the flow fit-scaling. Empty takes the sample's",
     )
-    prices: Path = Field(
-        default=SAMPLES / "prices.csv",
+    prices: Path | None = Field(
+        default=None,
         title="Prices",
-        description="CSV with dimension,usd_per_unit; if wanted growth, least, most, levels (a count, or 1;2;4)",
+        description="CSV with dimension,usd_per_unit; if wanted growth, least, most, levels (a count, or 1;2;4). "
+        "Empty takes the sample's",
     )
     solver: Solver = Field(
         default=Qaoa(on="simulator"),
@@ -56,6 +57,16 @@ class BudgetParams(BaseModel):
     draws: int = Field(default=200, ge=20, le=10_000, title="Bootstrap draws", description="Of each law")
     seed: int = Field(default=0, ge=0, lt=2**63, title="Seed")
     output: Path = Field(default=Path("runs"), title="Output folder")
+
+    @property
+    def measurements_file(self) -> Path:
+        """Where measurements are read from; the sample of the machine that runs this, not of the one that deployed."""
+        return self.scaling or SAMPLES / "scaling.csv"
+
+    @property
+    def prices_file(self) -> Path:
+        """Likewise of prices."""
+        return self.prices or SAMPLES / "prices.csv"
 
 
 @flow(name="spend-budget", flow_run_name="budget-{params.budget_usd:g}")
@@ -76,7 +87,11 @@ def spend_budget(params: BudgetParams) -> str:
     with run_folder(params.output) as folder:
         found = answered(params)
         told = as_json(
-            found, scaling=str(params.scaling), prices=str(params.prices), seed=params.seed, draws=params.draws
+            found,
+            scaling=str(params.measurements_file),
+            prices=str(params.prices_file),
+            seed=params.seed,
+            draws=params.draws,
         )
         (folder.path / ANSWER).write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         (folder.path / PAGE).write_text(page(found), encoding="utf-8")
@@ -92,10 +107,11 @@ def answered(params: BudgetParams) -> Spending:
     Raises:
         SourceUnavailable, BadSource, BadRecord: see :func:`spend_budget`.
     """
-    reading, source = read_series(params.scaling), str(params.prices)
-    prices = matched(reading.series, read_prices(params.prices), params.scaling.name, source)
+    measured, source = params.measurements_file, str(params.prices_file)
+    reading = read_series(measured)
+    prices = matched(reading.series, read_prices(params.prices_file), measured.name, source)
     rng = np.random.default_rng(params.seed)
-    fits = fitted_laws(reading.series, rng, draws=params.draws, source=str(params.scaling))
+    fits = fitted_laws(reading.series, rng, draws=params.draws, source=str(measured))
     dimensions = priced(reading.series, fits, prices, source)
     require_enough(dimensions, params.budget_usd)
     drawn = min(len(fit.draws) for fit in fits)
