@@ -11,6 +11,12 @@ from typing import BinaryIO
 
 from data.errors import SourceUnavailable
 
+MODE = 0o664
+"""Of new files, less what the umask takes: nobody but owner and group may ever write them."""
+
+FOLDER_MODE = 0o775
+"""Likewise of new folders."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
@@ -25,7 +31,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.partial")
     # not tempfile: its files are private (mode 0600) and would stay so under the final name
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
     os.close(descriptor)
     try:
         with temporary.open("r+b") as file:
@@ -37,6 +43,16 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file, whole or not at all; text as UTF-8.
+
+    Raises:
+        OSError: see :func:`whole_file`.
+    """
+    with whole_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
@@ -75,12 +91,13 @@ def claimed_folder(path: Path) -> Iterator[Path]:
         OSError: the folder around it cannot be written, or ``path`` is there.
     """
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.mkdir(exist_ok=True)
-    descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
+    temporary.mkdir(FOLDER_MODE, exist_ok=True)
+    # not through a link: what somebody laid under this name would be emptied
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _lock(descriptor, path)
-        for left in temporary.iterdir():  # by a process that was killed
-            left.unlink()
+        for left in os.listdir(descriptor):  # noqa: PTH208  # of the folder that was opened; left by a killed process
+            os.unlink(left, dir_fd=descriptor)
         try:
             yield temporary
             os.fsync(descriptor)
@@ -96,7 +113,7 @@ def claimed_folder(path: Path) -> Iterator[Path]:
 def _locked(temporary: Path, path: Path) -> int:
     """Make the temporary file of ``path``, for this process alone until the descriptor is closed."""
     while True:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
         try:
             _lock(descriptor, path)
             # whoever held the lock until now may have renamed or removed the file that we opened

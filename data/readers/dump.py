@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from data.errors import BadRecord, BadSource
@@ -74,6 +75,7 @@ def is_id(name: object) -> TypeGuard[str]:
 
 def shown(found: object) -> str:
     """Return ``found`` as a message may show it: 120 characters at most, lone surrogates escaped."""
-    text = found if isinstance(found, str) else repr(found)
+    plain = found.item() if isinstance(found, np.generic) else found  # np.float64(3.0) is a 3.0 to whoever wrote it
+    text = plain if isinstance(plain, str) else repr(plain)
     text = text if len(text) <= 120 else text[:117] + "..."
     return text.encode(errors="backslashreplace").decode()

@@ -5,20 +5,21 @@ recorder writes: tokens per expert and layer, or the same for each of several st
 :mod:`tasks.report.expert_formats` writes and the engines read.
 """
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.errors import BadRecord, BadSource
+from data.readers.bounded import read_bounded
 from data.readers.dump import shown
 from data.readers.json_file import parse_json_object
+from data.readers.yaml_file import parse_plain_yaml
 from data.schemas.routing import ExpertDeployment
 
 MAX_BYTES = 1 << 30
@@ -172,13 +173,7 @@ def _nested(array: NDArray[Any]) -> Any:
 
 
 def _content(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise BadSource(path.name, [BadRecord(path.name, f"at most {MAX_BYTES} bytes", size)])
-        return path.read_bytes()
-    except OSError as error:
-        raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
+    return read_bounded(path, MAX_BYTES)
 
 
 def _steps(path: Path) -> Floats:
@@ -210,7 +205,7 @@ def _torch(path: Path) -> Any:
     _content(path)  # says what is wrong with the file itself
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except (RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
         expected = "a torch file of tensors and plain containers (weights_only)"
         raise BadRecord(path.name, expected, shown(" ".join(str(error).split()))) from error
     if isinstance(document, dict) and isinstance(document.get("logical_count"), torch.Tensor):
@@ -266,7 +261,7 @@ def _ascend(layers: Any, name: str) -> Integers:
         try:
             devices = sorted(layer["device_list"], key=lambda device: int(device["device_id"]))
             rows[int(layer["layer_id"])] = [expert for device in devices for expert in device["device_expert"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             expected = "layer_id and device_list of device_id and device_expert"
             raise BadRecord(f"{name}: layer_list[{position}]", expected, shown(layer)) from error
     if len(rows) != len(layers):
@@ -275,12 +270,7 @@ def _ascend(layers: Any, name: str) -> Integers:
 
 
 def _tensorrt(content: bytes, name: str) -> Integers:
-    # BaseLoader builds strings, lists and mappings only
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    try:
-        document = yaml.load(content, Loader=loader)  # noqa: S506
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadRecord(name, "YAML", shown(" ".join(str(error).split()))) from error
+    document = parse_plain_yaml(content, name)
     where = f"{name}: initial_global_assignments"
     layers = document.get("initial_global_assignments") if isinstance(document, dict) else None
     if not isinstance(layers, dict) or not layers or not all(isinstance(row, list) for row in layers.values()):

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, with_config
 
 from data.readers.expert_recordings import read_expert_recordings
 from data.readers.job_graph import read_job_graph
-from data.readers.kubernetes.cluster import read_kubernetes_files, read_kubernetes_live
+from data.readers.kubernetes.cluster import read_kubernetes_files
 from data.readers.prometheus.series import read_series, with_series
 from data.readers.reading import Reading
 from data.readers.slurm.cluster import read_slurm_files, read_slurm_live
@@ -152,7 +152,9 @@ class Kubernetes:
         return Path()
 
     def __call__(self) -> Reading:
-        """Ask the API server; see :func:`data.readers.kubernetes.cluster.read_kubernetes_live`."""
+        """Ask the API server; see :func:`data.readers.kubernetes.live.read_kubernetes_live`."""
+        from data.readers.kubernetes.live import read_kubernetes_live  # its client takes a second to import
+
         return read_kubernetes_live(context=self.context, timeout_s=self.timeout_s)
 
 
@@ -286,11 +288,18 @@ Source = Annotated[
 class Prometheus:
     """Measured series from a Prometheus server with DCGM's metrics, laid over any source."""
 
-    url: Annotated[str, Field(pattern=r"^https?://", title="Address", description="http://host:9090")]
+    url: Annotated[
+        # nothing before an @: forms are kept in a database and shown, so a password must not get there
+        str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$", title="Address", description="http://host:9090")
+    ]
     range_s: Annotated[float, Field(gt=0, title="Seconds back")] = 3600.0
     step_s: Annotated[float, Field(gt=0, title="Seconds between samples")] = 60.0
     token_variable: Annotated[
-        str | None, Field(title="Token variable", description="Environment variable that holds a bearer token")
+        str | None,
+        Field(
+            title="Token variable",
+            description="Environment variable that holds a bearer token; in a deployment, one of QUANTUMFLOW_TOKENS",
+        ),
     ] = None
     timeout_s: Annotated[float, Field(gt=0, title="Seconds per answer")] = 30.0
 

@@ -220,6 +220,7 @@ def test_the_files_make_a_fleet(tmp_path: Path) -> None:
     assert fleet.zones[0].residency == ("eu",)
     assert any("gcp:nowhere" in note for note in reading.notes)
     assert any("2 of 2 regions" in note for note in reading.notes)  # no carbon file
+    assert any("nothing is known of H100x8" in note for note in reading.notes)  # no file of machines
     assert len(fleet.catalogue_sha256) == 64
     assert fleet.catalogue_sha256 != "0" * 64
 

@@ -60,6 +60,7 @@ def test_who_waits_holds_nothing_and_says_how_long_it_has_waited():
     assert any(job.depends_on for job in pending)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_gpus_and_twenty_thousand_jobs_take_seconds():
     start = time.process_time()
     snapshot = cluster_of(gpus=100_000, jobs=20_000, rng=np.random.default_rng(0))

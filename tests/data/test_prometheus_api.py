@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,6 +134,25 @@ def test_the_token_comes_from_the_environment_and_no_proxy_sees_it(
         read(url, token_variable=VARIABLE)
     assert seen == ["Bearer secret"]
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ((400, {}, b"you said Bearer s-e-c-r-e-t"), BadSource),
+        ((500, {}, b"x" * 117 + b"s-e-c-r-e-t"), SourceUnavailable),
+        ((400, {}, b'{"status":"error","error":"Bearer s-e-c\\u002dr-e-t"}'), BadSource),
+        ((302, {"Location": "/?token=s-e-c-r-e-t"}, b""), BadSource),
+        ((200, {}, b'{"status":"success","data":{"result":["s-e-c-r-e-t"]}}'), BadSource),
+    ],
+)
+def test_a_server_that_echoes_the_token_does_not_get_it_into_a_message(
+    reply: Reply, error: type[Exception], serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SITE_TOKEN", "s-e-c-r-e-t")
+    with serving(always(reply)) as url, pytest.raises(error) as caught:
+        read(url, token_variable=VARIABLE)
+    assert "s-e" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_token_stays_off_plain_http_and_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:

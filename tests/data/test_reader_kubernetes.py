@@ -11,8 +11,9 @@ import pytest
 from data.crosscheck import cross_check
 from data.digest import SNAPSHOT
 from data.errors import BadSource, SourceUnavailable
-from data.readers.kubernetes.cluster import read_kubernetes_files, read_kubernetes_live
+from data.readers.kubernetes.cluster import read_kubernetes_files
 from data.readers.kubernetes.groups import blocking, group_of, is_movable
+from data.readers.kubernetes.live import read_kubernetes_live
 from data.readers.kubernetes.objects import natural, seconds
 
 FIXTURES = Path(__file__).parent / "fixtures" / "kubernetes"
@@ -308,7 +309,9 @@ def test_a_live_cluster_reads_like_its_files_page_by_page(serve, reading):
 
 def test_budgets_that_may_not_be_listed_are_noted(serve):
     serve("budgets")
-    assert any("budgets were not heeded" in note for note in read_kubernetes_live(context=None, timeout_s=10).notes)
+    current = read_kubernetes_live(context=None, timeout_s=10)
+    assert any("budgets were not heeded" in note for note in current.notes)
+    assert current.snapshot.cluster == "lab", "the name of the context, also where it is the current one"
 
 
 def test_a_refusal_can_be_tried_again_and_is_named(serve):

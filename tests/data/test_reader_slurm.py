@@ -173,6 +173,37 @@ def test_held_finished_and_never_starting_jobs_and_jobs_without_gpus_are_left_ou
     assert not {"105", "106", "204", "208"} & set(jobs(new))
 
 
+@pytest.mark.parametrize(
+    ("fields", "there"),
+    [
+        ({"eligible_time": 1}, True),
+        ({"eligible_time": 4_000_000_000}, False),
+        ({"eligible_time": 4_000_000_000, "admin_comment": "quantumflow_start=4000000000"}, True),
+        ({"excluded_nodes": "dgx1"}, False),
+        ({"required_nodes": "dgx1"}, False),
+        ({"resv_name": "maintenance"}, False),
+        ({"resv_name": "quantumflow_apply"}, True),
+    ],
+)
+def test_what_a_user_chose_for_a_waiting_job_is_not_planned_over(tmp_path, fields, there):
+    """The hour of ``--begin``, nodes, and reservations; those that a plan chose are told by its marks."""
+    squeue = json.loads((NEW / "squeue.json").read_text())
+    next(job for job in squeue["jobs"] if job["job_id"] == 201).update(fields)
+    path = tmp_path / "squeue.json"
+    path.write_text(json.dumps(squeue))
+    reading = read_slurm_files(path, NEW / "nodes.json", None, taken_at=None)
+    assert ("201" in jobs(reading)) is there
+    assert there or any("pending jobs that" in note and "left" in note for note in reading.notes)
+
+
+def test_a_running_job_whose_user_excluded_nodes_stays(tmp_path):
+    squeue = json.loads((NEW / "squeue.json").read_text())
+    next(job for job in squeue["jobs"] if job["job_id"] == 101).update(excluded_nodes="dgx9")
+    path = tmp_path / "squeue.json"
+    path.write_text(json.dumps(squeue))
+    assert not jobs(read_slurm_files(path, NEW / "nodes.json", None, taken_at=None))["101"].movable
+
+
 def test_parts_of_a_heterogeneous_job_share_a_gang(old):
     assert jobs(old)["9"].gang == jobs(old)["10"].gang == "het-9"
 

@@ -120,6 +120,7 @@ def test_our_own_reader_accepts_the_shipped_checkpoints():
         assert found.tensors
 
 
+@pytest.mark.slow
 def test_a_sample_written_anew_trains_its_checkpoints_and_agrees_with_the_shipped_one(tmp_path: Path):
     path = write_sample("small", tmp_path / "new" / "small", np.random.default_rng(SAMPLES["small"]))
     fresh = read_snapshot(path).snapshot

@@ -148,6 +148,7 @@ def test_whatever_stands_in_a_field_the_reader_answers_with_its_own_errors(
         assert cross_check(read_snapshot(path).snapshot) == ()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_gpus_are_read_in_ten_seconds(tmp_path: Path) -> None:
     nodes = [
         {"id": f"n{i}", "gpu_model": "H100", "gpus": 8, "nvlink_domain": f"n{i}", "rack": f"r{i // 4}"}

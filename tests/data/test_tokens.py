@@ -71,6 +71,12 @@ def test_bad_rows_are_named_and_counted_and_the_rest_is_kept(tmp_path: Path, gra
         assert part in told
 
 
+def test_a_number_is_told_as_it_was_written(tmp_path: Path, graph: ExpertGraph):
+    rows = [{"token_id": "a", "complexity": -2.5}, {"token_id": "b", "complexity": 1.5}]
+    (bad,) = read_tokens(written(tmp_path, "t.json", rows), graph).set_aside
+    assert bad.found == "-2.5"
+
+
 @pytest.mark.parametrize("content", ["{", '{"a": 1}', "[]", '[{"word": 1}]'])
 def test_what_is_no_stream_is_refused(tmp_path: Path, graph: ExpertGraph, content: str):
     with pytest.raises(BadSource, match=r"t\.json"):

@@ -136,6 +136,7 @@ def test_openb_pods_that_share_a_gpu_are_set_aside_and_those_without_are_left_ou
     assert any(note.startswith("1 pods without GPUs") for note in reading.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["dgx", "nvl72"])
 def test_five_hundred_philly_jobs_make_a_sound_cluster_of_1024_gpus(traces: Path, shape: str):
     reading = read_philly(traces / PHILLY, shape="dgx" if shape == "dgx" else "nvl72")

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.errors import BadRecord, BadSource
 from data.fleet_crosscheck import cross_check_fleet
-from data.readers.csv_file import Row, read_records
+from data.readers.bounded import read_bounded
+from data.readers.csv_file import MAX_BYTES, Row, read_records
 from data.readers.fleet.carbon import read_emission_factors, read_google_carbon
 from data.readers.fleet.fleet_file import FleetReading
 from data.readers.fleet.latency import RttTable, latencies, learn_latency, read_azure_rtt, read_cloudping
@@ -87,8 +88,14 @@ def read_catalogue(files: CatalogueFiles, *, taken_at: str, limits: FleetLimits 
     dark = sum(region.carbon_g_per_kwh is None for region in regions)
     if dark:
         notes.append(f"the grid's carbon is not known in {dark} of {len(regions)} regions, and counts as none there")
-    skus, bad = _skus(prices, files.machines)
+    skus, known, bad = _skus(prices, files.machines)
     set_aside += bad
+    assumed = [sku.id for sku in skus if sku.id not in known]
+    if assumed:
+        notes.append(
+            f"nothing is known of {', '.join(assumed[:5])}{' and others' if len(assumed) > 5 else ''}: an accelerator "
+            "counts as one, of whatever kind, and draws no power, so that it causes no carbon; name a file of machines"
+        )
     quotas = _counts(files.quotas) if files.quotas else {}
     offers = _offers(prices, {region.id for region in regions}, quotas)
     zones = _demand(files.demand)
@@ -134,7 +141,8 @@ def _carbon(files: CatalogueFiles) -> tuple[dict[str, float], list[BadRecord]]:
     return found, bad
 
 
-def _skus(prices: Sequence[Price], machines: Path | None) -> tuple[tuple[Sku, ...], list[BadRecord]]:
+def _skus(prices: Sequence[Price], machines: Path | None) -> tuple[tuple[Sku, ...], frozenset[str], list[BadRecord]]:
+    """Return the machines of the price lists, those of them that the file knows, and its rows that cannot be used."""
     known: dict[str, tuple[float, float]] = {}
     bad: list[BadRecord] = []
     if machines is not None:
@@ -152,7 +160,7 @@ def _skus(prices: Sequence[Price], machines: Path | None) -> tuple[tuple[Sku, ..
             price.machine,
             Sku(price.machine, price.accelerator or price.machine, price.accelerators, capacity, power),
         )
-    return tuple(found.values()), bad
+    return tuple(found.values()), frozenset(known), bad
 
 
 def _offers(
@@ -209,8 +217,5 @@ def _counts(path: Path) -> dict[tuple[str, str, Purchase], int]:
 def _digest(files: CatalogueFiles) -> str:
     digest = hashlib.sha256()
     for path in (*files.prices, files.regions):
-        try:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        except OSError as error:
-            raise SourceUnavailable(f"{path}: {error.strerror}") from error
+        digest.update(hashlib.sha256(read_bounded(path, MAX_BYTES)).digest())
     return digest.hexdigest()

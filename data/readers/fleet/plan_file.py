@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from data.errors import BadRecord, BadSource, SourceUnavailable
 from data.readers.bounded import read_bounded
+from data.readers.json_file import parse_written_json
 from data.schemas.fleet_plan import FLEET_PLAN, FleetPlan
 
 FILE_NAME = "fleet_plan.json"
@@ -20,9 +21,14 @@ def read_fleet_plan(path: Path) -> FleetPlan:
         SourceUnavailable: the file is not there or cannot be read.
         BadSource: it is no plan of a fleet; carries the first problems.
     """
-    file = path / FILE_NAME if path.is_dir() else path
     try:
-        return FLEET_PLAN.validate_json(read_bounded(file, MAX_BYTES))
+        file = path / FILE_NAME if path.is_dir() else path
+    except OSError as error:
+        raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
+    try:
+        content = read_bounded(file, MAX_BYTES)
+        parse_written_json(content, str(file))  # a field that stands twice would be one to us, another to a reviewer
+        return FLEET_PLAN.validate_json(content)
     except ValidationError as error:
         records = []
         for problem in error.errors(include_url=False)[:MOST_PROBLEMS]:
@@ -42,7 +48,11 @@ def last_fleet_plan(path: Path, fleet: str) -> tuple[FleetPlan | None, tuple[str
         SourceUnavailable: nothing is there.
         BadSource: a file that was named is no plan.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
+    if not there:
         raise SourceUnavailable(f"{path}: no such file or folder, expected a fleet's plan or a folder of runs")
     if path.is_file() or (path / FILE_NAME).is_file():
         plan = read_fleet_plan(path)

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,6 +25,7 @@ MAX_TIME_S = 1e11
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _TOO_MANY = 429
+_MASK = "***"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +54,14 @@ class PrometheusApi:
         url: base address, without ``/api/v1``.
         timeout_s: seconds that one whole answer may take.
         max_bytes: bytes that one answer may have.
+        token: what the client sends; a server that echoes it does not get it into a message of ours.
     """
 
     url: str
     client: httpx.Client
     timeout_s: float
     max_bytes: int = MAX_RESPONSE_BYTES
+    token: str = field(default="", repr=False)
 
     def instant(self, query: str, *, at_s: float | None = None) -> Answer:
         """Return the value of ``query`` at a moment in Unix seconds, the server's own now by default.
@@ -106,11 +109,11 @@ class PrometheusApi:
                 _require(labels.values(), str)
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 path = f"{self.url}: {parameters['query']}: result[{index}]"
-                bad.append(BadRecord(path, "labels and [time, text] samples", repr(result)[:120]))
+                bad.append(BadRecord(path, "labels and [time, text] samples", self._masked(repr(result))[:120]))
             else:
                 series.append(Series(labels, times_s, values))
         warnings = document.get("warnings")
-        said = tuple(str(warning)[:300] for warning in warnings) if isinstance(warnings, list) else ()
+        said = tuple(self._masked(str(warning))[:300] for warning in warnings) if isinstance(warnings, list) else ()
         return Answer(tuple(series), tuple(bad), said)
 
     def _document(self, endpoint: str, parameters: dict[str, str]) -> dict[str, Any]:
@@ -119,8 +122,9 @@ class PrometheusApi:
         except httpx.TransportError as error:
             if _is_certificate_error(error):
                 raise self._refused("a certificate that can be verified", str(error)) from error
-            said = str(error) or type(error).__name__
-            raise SourceUnavailable(f"{self.url}: no answer to {parameters['query']!r}: {said}") from error
+            said = self._masked(str(error)) or type(error).__name__
+            cause = error if said == str(error) else None  # a status line may hold the token too
+            raise SourceUnavailable(f"{self.url}: no answer to {parameters['query']!r}: {said}") from cause
         except httpx.DecodingError as error:
             raise self._refused("a body that can be decoded", str(error)) from error
         if 300 <= status < 400:
@@ -129,7 +133,9 @@ class PrometheusApi:
         with suppress(ValueError, RecursionError):
             document = json.loads(body)
         complaint = document.get("error") if isinstance(document, dict) else None
-        found = f"HTTP {status}: {str(complaint)[:300] if complaint else body[:120].decode(errors='replace')!r}"
+        head = body[: 120 * (1 + len(self.token))].decode(errors="replace")  # 120 are left of it, whatever is masked
+        said = self._masked(str(complaint))[:300] if complaint else self._masked(head)[:120]
+        found = f"HTTP {status}: {said!r}"
         if status >= 500 or status == _TOO_MANY:
             raise SourceUnavailable(f"{self.url}: {parameters['query']!r}: {found}")
         if status >= 400 or not isinstance(document, dict) or document.get("status") != "success":
@@ -147,11 +153,17 @@ class PrometheusApi:
                     raise self._refused(f"at most {self.max_bytes} bytes (a longer step asks for less)", "more")
                 if time.monotonic() > deadline:
                     raise httpx.ReadTimeout(f"not finished after {self.timeout_s:g} s")
-            return response.status_code, response.headers.get("location", "")[:200], bytes(body)
+            return response.status_code, self._masked(response.headers.get("location", ""))[:200], bytes(body)
 
     def _refused(self, expected: str, found: object) -> BadSource:
         said = found if isinstance(found, str) else repr(found)
-        return BadSource(self.url, [BadRecord(self.url, expected, said[:400])])
+        return BadSource(self.url, [BadRecord(self.url, expected, self._masked(said)[:400])])
+
+    def _masked(self, text: str) -> str:
+        """Return ``text`` without the token, before it is cut: half a token would not be found."""
+        if not self.token:
+            return text
+        return text.replace(self.token, _MASK).replace(repr(self.token)[1:-1], _MASK)
 
 
 @contextmanager
@@ -174,6 +186,7 @@ def prometheus_api(
     if not (math.isfinite(timeout_s) and timeout_s > 0):
         raise ValueError(f"timeout_s: expected seconds above 0, got {timeout_s}")
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    token = ""
     if token_variable is not None:
         token = os.environ.get(token_variable, "").strip()
         if not token or not token.isascii() or not token.isprintable():
@@ -189,7 +202,7 @@ def prometheus_api(
         trust_env=False,
         verify=ssl.create_default_context(),
     ) as client:
-        yield PrometheusApi(url.rstrip("/"), client, timeout_s, max_bytes)
+        yield PrometheusApi(url.rstrip("/"), client, timeout_s, max_bytes, token)
 
 
 def _address(url: str) -> SplitResult:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.readers.bounded import read_bounded
 from data.readers.json_file import parse_json_object, read_json_object
 from data.readers.reading import Reading
 from data.readers.settle import settle
@@ -20,6 +21,8 @@ from data.readers.slurm.topology import SlurmTopology, parse_topology
 from data.schemas.cluster import Limits, Snapshot
 
 Row = TypeVar("Row", NodeRow, JobRow)
+
+MAX_TOPOLOGY_BYTES = 128 << 20
 
 
 def read_slurm_files(
@@ -49,10 +52,8 @@ def read_slurm_files(
     """
     links = SlurmTopology()
     if topology is not None:
-        try:
-            links = parse_topology(topology.read_text(encoding="utf-8", errors="replace"), topology.name)
-        except OSError as error:
-            raise SourceUnavailable(f"{topology}: {error.strerror or error}") from error
+        text = read_bounded(topology, MAX_TOPOLOGY_BYTES).decode("utf-8", errors="replace")
+        links = parse_topology(text, topology.name)
     jobs, nodes = read_json_object(squeue), read_json_object(sinfo)
     source = f"{squeue} and {sinfo}"
     return _reading(

@@ -119,6 +119,7 @@ class _Jobs:
             state="running",
             placement=placement,
             movable=row.requeue and not still,
+            gpu_power_cap_w=row.cap_w,
             remaining_s=self._remaining_s(row, row.start_s),
             waiting_s=max(row.start_s - row.submit_s, 0.0) if row.start_s and row.submit_s else 0.0,
         )
@@ -193,6 +194,12 @@ class _Jobs:
         if row.reason in _HELD or row.priority <= 0 or dependency.failed:
             self.notes["pending jobs that are held or can never start were left out"] += 1
             return
+        if row.own_start_s > self.taken_s:
+            self.notes["pending jobs that wait for an hour which their user chose were left out"] += 1
+            return
+        if row.pinned:
+            self.notes["pending jobs that choose or exclude nodes, or have a reservation, were left to Slurm"] += 1
+            return
         workers, size = self._asked(row)
         if not size:
             self.notes["jobs without GPUs were left out"] += 1
@@ -204,6 +211,7 @@ class _Jobs:
             gpus_per_worker=size,
             state="pending",
             movable=row.requeue,
+            gpu_power_cap_w=row.cap_w,
             remaining_s=self._remaining_s(row, 0.0),
             waiting_s=max(self.taken_s - row.submit_s, 0.0) if row.submit_s else 0.0,
             planned_start_s=planned if row.start_s and planned >= 0 else None,

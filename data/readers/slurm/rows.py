@@ -14,6 +14,7 @@ from typing import Any
 from data.errors import BadRecord
 from data.readers.slurm.gres import parse_gpus
 from data.readers.slurm.hostlist import expand_hostlist
+from data.readers.slurm.plan_marks import CAP, PLACED, RESERVATION, STARTS, nodes_mark, told_in
 
 MOST = 1e12
 """No count and no time in seconds since 1970 is larger; what is was written in another unit, or damaged."""
@@ -82,8 +83,10 @@ class JobRow:
     exclusive: bool
     requeue: bool
     pinned: bool
+    cap_w: float | None
     submit_s: float
     start_s: float
+    own_start_s: float
     seen_s: float
     limit_s: float
 
@@ -251,11 +254,38 @@ def _job(entry: Any, path: str) -> JobRow:
         priority=_finite(entry, "priority"),
         exclusive="NONE" in _words(entry.get("shared")) or "TRUE" in _words(entry.get("exclusive")),
         requeue=entry.get("requeue") is not False,
-        pinned=bool(_text(entry.get("required_nodes")) or _text(entry.get("resv_name"))),
+        pinned=bool(
+            _chosen_nodes(entry)
+            or _text(entry.get("excluded_nodes"))
+            or _text(entry.get("resv_name")) not in ("", RESERVATION)
+        ),
+        cap_w=_noted_cap(entry),
         submit_s=submit_s,
         start_s=start_s,
+        own_start_s=_own_start_s(entry),
         seen_s=max(submit_s, _time(entry, "last_sched_evaluation"), start_s if nodes else 0.0),
         limit_s=math.inf if limit is None else 60.0 * limit,
+    )
+
+
+def _chosen_nodes(entry: dict[str, Any]) -> str:
+    """Return the nodes that the job's user asked for by name; those that a plan asked for are none."""
+    asked = _text(entry.get("required_nodes"))
+    placed = told_in(_text(entry.get("admin_comment")), PLACED)
+    return "" if asked and placed == nodes_mark(expand_hostlist(asked)) else asked
+
+
+def _own_start_s(entry: dict[str, Any]) -> float:
+    """Return the Unix seconds before which the job's user, not a plan, lets it not start; 0 where it may."""
+    start_s = _time(entry, "eligible_time")
+    return 0.0 if told_in(_text(entry.get("admin_comment")), STARTS) == f"{start_s:.0f}" else start_s
+
+
+def _noted_cap(entry: dict[str, Any]) -> float | None:
+    """Return the watts that a plan noted for each GPU of the job."""
+    watts = told_in(_text(entry.get("admin_comment")), CAP) or ""
+    return (
+        float(watts) if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", watts) and 20.0 <= float(watts) <= 5_000.0 else None
     )
 
 

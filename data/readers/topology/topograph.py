@@ -3,16 +3,14 @@
 import re
 from typing import Any
 
-import yaml
-
 from data.errors import BadRecord, BadSource
 from data.readers.dump import Dump, is_id, shown
 from data.readers.slurm.hostlist import expand_hostlist
+from data.readers.yaml_file import parse_plain_yaml
 from data.schemas.topology import Topology, TopologyNode
 
 MAX_CHARACTERS = 8 << 20
 MAX_NODES = 200_000
-_MAX_DEPTH = 32
 
 
 def recognises_topograph(text: str) -> bool:
@@ -70,27 +68,13 @@ def read_topograph(dump: Dump) -> Topology:
 
 def _load(dump: Dump) -> dict[Any, Any]:
     dump.refuse_above(MAX_CHARACTERS)
-    # BaseLoader makes strings of all scalars: the node 0012 is a name here, not the octal ten that YAML 1.1 sees
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        depth = 0
-        for event in yaml.parse(dump.text, Loader=loader):
-            if isinstance(event, yaml.AliasEvent):
-                raise dump.refused("YAML without aliases", f"an alias {_where(event)}")
-            opens = isinstance(event, yaml.CollectionStartEvent)
-            depth += 1 if opens else -isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:
-                raise dump.refused(f"at most {_MAX_DEPTH} levels", f"more {_where(event)}")
-        document = yaml.load(dump.text, Loader=loader)  # noqa: S506  # builds strings, lists and mappings only
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise dump.refused("YAML", shown(" ".join(str(error).split()))) from None
+        document = parse_plain_yaml(dump.text, dump.name)
+    except BadRecord as record:
+        raise BadSource(dump.name, [record]) from None
     if not isinstance(document, dict):
         raise dump.refused("a mapping with switches and blocks", type(document).__name__)
     return document
-
-
-def _where(event: yaml.Event) -> str:
-    return f"in line {event.start_mark.line + 1}" if event.start_mark else "somewhere"
 
 
 def _annotation(block: dict[Any, Any], last: str) -> str | None:
