@@ -9,7 +9,7 @@ from data.schemas.dimension_price import DimensionPrice
 from data.schemas.scaling import Series
 from tasks.allocate_budget import BudgetAllocation
 from tasks.budget_uncertainty import Uncertainty
-from tasks.report.plain import one_line
+from tasks.report.markdown_text import escaped
 from tasks.report.quantities import number
 from tasks.scaling.account import parameters
 from tasks.scaling.fitted import Fit
@@ -201,9 +201,9 @@ def lead(spending: Spending) -> str:
 def markdown(spending: Spending) -> str:
     """Return both tables as markdown; what is between bars is made safe for it."""
     tables = [_table(HEAD, rows(spending)), _table(METHODS_HEAD, method_rows(spending.found))]
-    return "\n\n".join([lead(spending), *tables, CLAIM, *(f"Note: {one_line(note)}" for note in spending.notes)])
+    return "\n\n".join([lead(spending), *tables, CLAIM, *(f"Note: {escaped(note)}" for note in spending.notes)])
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(escaped(cell) for cell in line) + " |" for line in lines)

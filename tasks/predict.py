@@ -12,10 +12,12 @@ from data.schemas.cluster import Snapshot
 from data.schemas.plan import AssumedPower, Fallback
 from tasks.forecasters.congestion import Congestion, expect_congestion, taught
 from tasks.forecasters.congestion_methods import Logistic
+from tasks.forecasters.gnn import GraphSage
 from tasks.forecasters.jobs import job_samples
 from tasks.forecasters.load import Floats, Loads
 from tasks.forecasters.load_lstm import Lstm
 from tasks.forecasters.load_scenarios import Scenarios
+from tasks.forecasters.model_file import FILE_NAME, load_model, save_model
 from tasks.forecasters.power import MEASURED, PowerRules, forecast_power, train_power
 from tasks.forecasters.protocol import ForecastFailed, TrainedPower
 
@@ -195,9 +197,6 @@ def train_on(snapshot: Snapshot, rng: np.random.Generator) -> TrainedPower:
     Raises:
         ForecastFailed: too few jobs are measured, all in one gang, or nothing was learned.
     """
-    # imported where it is used: torch and torch-geometric take four seconds, which other runs need not wait for
-    from tasks.forecasters.gnn import GraphSage
-
     return train_power(job_samples(snapshot), rng, graph=GraphSage(), trained_at=snapshot.taken_at)
 
 
@@ -209,8 +208,6 @@ def train_power_model(snapshot: Snapshot, folder: Path, *, seed: int) -> Path:
         ForecastFailed: too few jobs are measured, all in one gang, or nothing was learned.
     """
     trained = train_on(snapshot, np.random.default_rng(seed))
-    from tasks.forecasters.model_file import FILE_NAME, save_model  # as in train_on
-
     save_model(trained, folder / FILE_NAME)
     return folder / FILE_NAME
 
@@ -225,12 +222,7 @@ def predict_cluster(snapshot: Snapshot, power_model: Path | None = None, *, seed
     trained, reason = None, ""
     if not job_samples(snapshot).measured.all():
         try:
-            if power_model is None:
-                trained = train_on(snapshot, for_training)
-            else:
-                from tasks.forecasters.model_file import load_model  # as in train_on
-
-                trained = load_model(power_model)
+            trained = train_on(snapshot, for_training) if power_model is None else load_model(power_model)
         except (ForecastFailed, SourceUnavailable, BadSource) as error:
             reason = " ".join(str(error).split())
     return predict(snapshot, trained, for_forecast, why_untrained=reason)

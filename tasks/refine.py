@@ -13,40 +13,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from data.schemas.plan import Bound, Fallback, SolverRow
-from qiskit_solvers.errors import SolverFailed, TooLarge
-from qiskit_solvers.exact import Exact
-from qiskit_solvers.ising import Ising
-from qiskit_solvers.solver import Solver, Spins
-from tasks.problems.protocol import Decision, Found, Problem, Window
+from qiskit_solvers.solver import Solver
+from tasks.fan_out.workers import HERE, Step, Workers
+from tasks.problems.protocol import Decision, Found, Problem
+from tasks.refine_steps import Effort as Effort
+from tasks.refine_steps import Searched, Walked, less, never, search, walk
 
 LAST_PLAN, NEAR_LAST_PLAN = "last plan", "drawn to the last plan"
 """How reports call the last plan's decision as far as it still fits, and the best one with what it could keep of it."""
-
-_SIGNIFICANT = 1e-9
-"""Relative gain below which two costs count as equal: rounding, not improvement."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is computed; counted, not timed, so that the same seed gives the same plan.
-
-    Args:
-        evaluations: moves that the classical search prices.
-        rounds: windows that each solver gets.
-        window: moves per window, that is spins.
-        patience: windows in a row without a gain after which the loop stops.
-        tries: strings of each answer that are priced exactly.
-    """
-
-    evaluations: int = 400_000
-    rounds: int = 12
-    window: int = 14
-    patience: int = 6
-    tries: int = 16
-
-    def __post_init__(self) -> None:
-        if self.evaluations < 0 or min(self.rounds, self.window, self.patience, self.tries) < 1:
-            raise ValueError(f"expected evaluations of at least 0 and the rest of at least 1, got {self}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,9 +76,10 @@ def refine(
     *,
     effort: Effort,
     twins: tuple[Solver, ...] = (),
-    expired: Callable[[], bool] = lambda: False,
+    expired: Callable[[], bool] = never,
     progress: Progress = lambda _phase, _share: None,
     last: LastPlan[Decision] | None = None,
+    workers: Workers = HERE,
 ) -> Refined[Decision]:
     """Return the best decision found from the incumbent, or from the last plan's decision if that is cheaper.
 
@@ -115,13 +90,15 @@ def refine(
 
     Args:
         problem: the noun.
-        solver: answers windows; where it fails, :class:`Exact` answers the rest in its place.
+        solver: answers windows; where it fails, :class:`~qiskit_solvers.exact.Exact` answers the rest in its place.
         rng: all chance.
         effort: how much is computed.
         twins: solvers to compare with, under the same contract and the same windows.
         expired: the guard in seconds, asked before each window; a plan that met it says so.
         progress: told how far the work is.
         last: what the last plan decided; None where there is none.
+        workers: take the search and the walks over windows, which need nothing of one another; in other processes
+            ``expired`` must be something that can be sent there.
     """
     incumbent = problem.incumbent()
     start = problem.cost(incumbent)
@@ -129,7 +106,7 @@ def refine(
     costs: tuple[float, ...] = (start,)
     rows = [SolverRow(problem.name, "incumbent", start, 0, 0, 0, chosen=False)]
     ends: list[tuple[Decision, tuple[float, ...]]] = [(incumbent, (start,))]
-    if last is not None and _less(problem.cost(last.decision), start):
+    if last is not None and less(problem.cost(last.decision), start):
         base = problem.search(last.decision, 0, rng).decision
         costs = (start, problem.cost(base))
         rows.append(SolverRow(problem.name, LAST_PLAN, costs[-1], 0, 0, 0, chosen=False))
@@ -137,9 +114,10 @@ def refine(
     else:
         last = None
     progress("classical search", 0.0)
-    found = problem.search(base, effort.evaluations, rng)
+    searched = workers.begin(_search_from(problem, base, effort.evaluations, rng))()
+    found, rng = searched.found, searched.rng
     classical = problem.cost(found.decision)
-    if _less(classical, costs[-1]):
+    if less(classical, costs[-1]):
         base, costs = found.decision, (*costs, classical)
     rows.append(
         SolverRow(problem.name, "classical search", costs[-1], found.evaluations, 0, found.accepted, chosen=False)
@@ -148,17 +126,17 @@ def refine(
     fallbacks: list[Fallback] = []
     seed = int(rng.integers(2**32))
     lineup = (*twins, solver)
-    for number, candidate in enumerate(lineup):
+    walks = [workers.begin(_walk_from(problem, each, base, effort, seed, expired)) for each in lineup]
+    for number, (candidate, walked) in enumerate(zip(lineup, walks, strict=True)):
         progress(f"{candidate.kind} on windows", (1 + number) / (1 + len(lineup)))
-        walk = _Walk(problem, candidate, base, effort)
-        walk.run(np.random.default_rng(seed), expired)
-        for row in walk.rows():
+        reached = walked()
+        for row in reached.rows:
             rows.append(row)
-            ends.append((walk.decision, (*costs, *walk.costs[1:])))
-        fallbacks += walk.fallbacks
+            ends.append((reached.decision, (*costs, *reached.costs[1:])))
+        fallbacks += reached.fallbacks
     best = 0
-    for number, (_, reached) in enumerate(ends):
-        if _less(reached[-1], ends[best][1][-1]):
+    for number, (_, trail) in enumerate(ends):
+        if less(trail[-1], ends[best][1][-1]):
             best = number
     if last is not None and best > 1:
         allowance = last.stability * (start - ends[best][1][-1])
@@ -176,87 +154,44 @@ def refine(
     return Refined(decision, trail, tuple(rows), _bound(problem, found, trail[-1]), tuple(fallbacks))
 
 
-class _Walk(Generic[Decision]):
-    """One run over windows: the decision as it improves, and who improved it."""
+def _search_from(
+    problem: Problem[Decision], start: Decision, evaluations: int, rng: np.random.Generator
+) -> Step[Searched[Decision]]:
+    """Return the step of the classical search, whose answer costs no more than its start and no less than its bound.
 
-    def __init__(self, problem: Problem[Decision], solver: Solver, start: Decision, effort: Effort) -> None:
-        self.problem = problem
-        self.solver = solver
-        self.stage = f"refine {problem.name}"
-        self.effort = effort
-        self.decision = start
-        self.costs = [problem.cost(start)]
-        self.fallbacks: list[Fallback] = []
-        self.legs = [_Leg(f"{solver.kind} on windows", self.costs[0])]
+    Whether a decision is feasible is for the validator to say.
+    """
 
-    def run(self, rng: np.random.Generator, expired: Callable[[], bool]) -> None:
-        """Take windows until the rounds are used up, the patience is, or the time."""
-        size, misses = self.effort.window, 0
-        for number in range(self.effort.rounds):
-            if misses >= self.effort.patience:
-                return
-            if expired():
-                reason = f"the time guard ended the loop after {number} of {self.effort.rounds} windows"
-                self.fallbacks.append(Fallback(self.stage, self.solver.kind, "the best so far", reason))
-                return
-            draw, solve = rng.spawn(2)
-            window = self.problem.window(self.decision, size, draw)
-            misses += 1
-            if window.ising.spins == 0:
-                continue
-            try:
-                strings = self._answer(window.ising, solve)
-            except TooLarge as error:
-                size //= 2
-                used = f"windows of {size} moves"
-                self.fallbacks.append(Fallback(self.stage, self.solver.kind, used, str(error)))
-                continue
-            misses = 0 if self._keep_first_better(window, strings) else misses
+    def sound(answer: Searched[Decision]) -> bool:
+        reached = problem.cost(answer.found.decision)
+        at_most, at_least = not less(problem.cost(start), reached), not less(reached, answer.found.bound)
+        return isinstance(answer.rng, np.random.Generator) and at_most and at_least
 
-    def rows(self) -> list[SolverRow]:
-        """Return one row for the solver, and one for its stand-in where there was one."""
-        return [
-            SolverRow(self.problem.name, leg.method, leg.cost, leg.spins, leg.windows, leg.accepted, chosen=False)
-            for leg in self.legs
-        ]
-
-    def _answer(self, ising: Ising, rng: np.random.Generator) -> Spins:
-        leg = self.legs[-1]
-        try:
-            strings = self.solver(ising, rng)
-        except SolverFailed as error:
-            stand_in = Exact(max_spins=max(ising.spins, self.effort.window))
-            self.fallbacks.append(Fallback(self.stage, self.solver.kind, stand_in.kind, str(error)))
-            leg = _Leg(f"{stand_in.kind} on windows, standing in for {self.solver.kind}", leg.cost)
-            self.legs.append(leg)
-            self.solver = stand_in
-            strings = stand_in(ising, rng)
-        leg.windows += 1
-        leg.spins += ising.spins
-        return strings
-
-    def _keep_first_better(self, window: Window[Decision], strings: Spins) -> bool:
-        for string in strings[: self.effort.tries]:
-            sewn = window.sew(string)
-            cost = self.problem.cost(sewn)
-            if _less(cost, self.costs[-1]):
-                self.decision = sewn
-                self.costs.append(cost)
-                self.legs[-1].accepted += 1
-                self.legs[-1].cost = cost
-                return True
-        return False
+    label = f"refine {problem.name}: classical search"
+    return Step(label, search, (problem, start, evaluations, rng), sound)
 
 
-@dataclass(slots=True)
-class _Leg:
-    """The windows that one solver answered in a walk."""
+def _walk_from(
+    problem: Problem[Decision],
+    solver: Solver,
+    start: Decision,
+    effort: Effort,
+    seed: int,
+    expired: Callable[[], bool],
+) -> Step[Walked[Decision]]:
+    """Return the step of one solver's windows; its answer must cost what it says, and start where we did."""
 
-    method: str
-    cost: float
-    windows: int = 0
-    spins: int = 0
-    accepted: int = 0
+    def sound(answer: Walked[Decision]) -> bool:
+        return (
+            isinstance(answer, Walked)
+            and answer.costs[0] == problem.cost(start)
+            and answer.costs[-1] == problem.cost(answer.decision)
+            and all(isinstance(row, SolverRow) and row.problem == problem.name for row in answer.rows)
+            and all(isinstance(each, Fallback) for each in answer.fallbacks)
+        )
+
+    label = f"refine {problem.name}: {solver.kind} on windows"
+    return Step(label, walk, (problem, solver, start, effort, seed, expired), sound)
 
 
 def _bound(problem: Problem[Decision], found: Found[Decision], cost: float) -> Bound:
@@ -265,10 +200,6 @@ def _bound(problem: Problem[Decision], found: Found[Decision], cost: float) -> B
         value, method = found.bound, found.proof
     gap = None if value <= 0 else max(0.0, (cost - value) / value)
     return Bound(problem.name, value, gap, method)
-
-
-def _less(cost: float, than: float) -> bool:
-    return cost < than - _SIGNIFICANT * max(1.0, abs(than))
 
 
 @task(name="refine", task_run_name="refine-{problem.name}", cache_policy=NO_CACHE)
@@ -282,7 +213,10 @@ def refine_plan(
     expired: Callable[[], bool],
     progress: Progress,
     last: LastPlan[Decision] | None = None,
+    begun: Callable[[], Refined[Decision]] | None = None,
 ) -> Refined[Decision]:
-    """Run :func:`refine` as a Prefect task."""
+    """Run :func:`refine` as a Prefect task, or wait for the same call where it was ``begun`` before its turn."""
+    if begun is not None:
+        return begun()
     rng = np.random.default_rng(seed)
     return refine(problem, solver, rng, effort=effort, twins=twins, expired=expired, progress=progress, last=last)

@@ -86,7 +86,10 @@ class DWave:
         except (SolverFailed, TooLarge, MemoryError):
             raise
         except ImportError as error:
-            raise Unavailable("dwave-system is not installed: pip install 'quantumflow[dwave]'") from error
+            raise Unavailable(
+                "dwave-system is not installed: in the project's folder, "
+                "pip install --constraint constraints.txt --editable '.[dwave]'"
+            ) from error
         except Exception as error:  # the client raises a dozen kinds of its own, and its transport's
             reason = without(f"{type(error).__name__}: {error}", secrets)
             raise SolverFailed(f"dwave: {reason}") from None  # the original may quote the request, key and all

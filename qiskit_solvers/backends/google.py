@@ -53,7 +53,10 @@ class Google:
         try:
             import cirq
         except ImportError as error:
-            raise Unavailable("cirq-core is not installed: pip install 'quantumflow[google]'") from error
+            raise Unavailable(
+                "cirq-core is not installed: in the project's folder, "
+                "pip install --constraint constraints.txt --editable '.[google]'"
+            ) from error
         simulator = cirq.Simulator(seed=seed)
         counts: list[Counts] = []
         gates: list[int] = []
@@ -89,7 +92,10 @@ def to_cirq(circuit: Circuit) -> Any:
     try:
         import cirq
     except ImportError as error:
-        raise Unavailable("cirq-core is not installed: pip install 'quantumflow[google]'") from error
+        raise Unavailable(
+            "cirq-core is not installed: in the project's folder, "
+            "pip install --constraint constraints.txt --editable '.[google]'"
+        ) from error
     made = _gates()
     line = cirq.LineQubit.range(circuit.num_qubits)
     operations = []

@@ -181,7 +181,10 @@ def _open(name: str, qubits: int, secrets: tuple[str, ...]) -> Any:
     try:
         from qiskit_ibm_runtime import QiskitRuntimeService
     except ImportError as error:
-        raise Unavailable("qiskit-ibm-runtime is not installed: pip install 'quantumflow[ibm]'") from error
+        raise Unavailable(
+            "qiskit-ibm-runtime is not installed: in the project's folder, "
+            "pip install --constraint constraints.txt --editable '.[ibm]'"
+        ) from error
     token, instance = secrets
     place = (name, hashlib.sha256(f"{token}\n{instance}".encode()).digest())
     if name and place in _opened:

@@ -77,7 +77,10 @@ def fake_device(name: str) -> Any:
     try:
         from qiskit_ibm_runtime import fake_provider
     except ImportError as error:
-        raise Unavailable("qiskit-ibm-runtime is not installed: pip install 'quantumflow[ibm]'") from error
+        raise Unavailable(
+            "qiskit-ibm-runtime is not installed: in the project's folder, "
+            "pip install --constraint constraints.txt --editable '.[ibm]'"
+        ) from error
     if not (name.startswith("Fake") and "Provider" not in name and hasattr(fake_provider, name)):
         raise ValueError(f"expected a class of qiskit_ibm_runtime.fake_provider, FakeManilaV2 for instance, got {name}")
     return getattr(fake_provider, name)()

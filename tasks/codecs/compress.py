@@ -11,7 +11,7 @@ from data.errors import BadRecord
 from data.readers.checkpoint.contents import CheckpointContents
 from data.readers.checkpoint.file import read_checkpoint
 from data.schemas.tensor import tensor_bytes
-from data.whole_file import claimed_file
+from data.whole_file import MODE, claimed_file
 from tasks.codecs.archive import Archive, open_archive
 from tasks.codecs.bases import bases_in
 from tasks.codecs.compare import compare
@@ -189,7 +189,7 @@ def _journal(archive: Path, origin: Source, base: Archive | None, packing: Packi
         **packing.identity(),
     }
     try:
-        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666), "r+b") as file:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE), "r+b") as file:
             yield Journal(file, writes)
     finally:
         path.unlink(missing_ok=True)

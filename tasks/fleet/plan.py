@@ -199,14 +199,16 @@ def diff_text(plan: FleetPlan) -> str:
     """Return the changes for a terminal: ``+`` rent, ``~`` more or fewer, ``-`` give back; then what it comes to."""
     marks = {"create": "+", "update": "~", "delete": "-"}
     changed = [each for each in plan.resource_changes if each.change.actions[0] != "no-op"]
-    width = max((len(each.address) for each in changed), default=0)
+    names = [one_line(each.address) for each in changed]
+    width = max(map(len, names), default=0)
     lines = [
-        f"  {marks[each.change.actions[0]]} {each.address:<{width}}  {each.change.before:>7} -> {each.change.after:<7}"
+        f"  {marks[each.change.actions[0]]} {name:<{width}}  {each.change.before:>7} -> {each.change.after:<7}"
         f" {each.cost_delta_usd_per_h:>+12,.2f} USD/h  {one_line(each.reason)}"
-        for each in changed
+        for name, each in zip(names, changed, strict=True)
     ]
     lines += [
-        f"  ! {each.address}: {each.found} nodes, the last plan left {each.planned}" for each in plan.resource_drift
+        f"  ! {one_line(each.address)}: {each.found} nodes, the last plan left {each.planned}"
+        for each in plan.resource_drift
     ]
     by_action = {action: sum(each.change.actions[0] == action for each in changed) for action in marks}
     total = sum(each.cost_delta_usd_per_h for each in changed)
@@ -243,20 +245,19 @@ def _reason(model: FleetModel, at: int, delta: int) -> str:
     if model.capacity[at] <= 0.0:
         return "it serves nothing: it is always interrupted" if delta < 0 else "as it is"
     each = float(model.usd_per_h[at] / model.capacity[at])
-    held = model.held > 0
-    rent = float(model.usd_per_h[held] @ model.held[held])
-    mean = rent / float(model.capacity[held] @ model.held[held]) if held.any() else each
     unit = f"{each:.4g} USD/h per unit"
-    beside = (
-        f"{abs(1.0 - each / mean):.0%} {'below' if each < mean else 'above'} the mean in force" if held.any() else ""
-    )
+    held = (model.held > 0) & (model.capacity > 0.0)
+    if not held.any():
+        return f"new: {unit}" if delta else f"as it is: {unit}"
+    mean = float(model.usd_per_h[held] @ model.held[held]) / float(model.capacity[held] @ model.held[held])
+    beside = f"{abs(1.0 - each / mean):.0%} {'below' if each < mean else 'above'} the mean in force"
     place = model.fleet.regions[model.region[at]]
     if delta > 0:
         why = "cheap" if each < mean else f"needed near to its users in {place.metro or place.id}"
-        return f"{why}: {unit}{', ' + beside if beside else ''}"
+        return f"{why}: {unit}, {beside}"
     if delta < 0:
         why = "dear" if each >= mean else "not needed where others serve the same users"
-        return f"{why}: {unit}{', ' + beside if beside else ''}"
+        return f"{why}: {unit}, {beside}"
     return f"as it is: {unit}" if offer.purchase != "reserved" else "as it is: it is paid for"
 
 

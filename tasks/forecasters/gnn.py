@@ -3,26 +3,20 @@
 GraphSAGE (Hamilton et al. 2017, arXiv 1706.02216) with one aggregation per relation. A measured job's draw is part of
 what it tells; in training, draws are hidden in turn and asked for (masked label prediction: Shi et al. 2021, arXiv
 2009.03509). Jobs that nobody measured only listen, so a forecast does not depend on which others are asked about.
+
+What it learns with stands in ``gnn_network``: to read a stored model, or to find that another forecaster is better,
+needs no torch.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from data.schemas.power import PowerSamples
-from tasks.forecasters.graph import RELATIONS, Ints, Scaler, neighbours
+from tasks.forecasters.graph import RELATIONS, Scaler, neighbours
 from tasks.forecasters.protocol import Floats, ForecastFailed
-
-with warnings.catch_warnings():
-    # torch-geometric 2.8 calls it while it is imported, with torch 2.13; nothing of ours does
-    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=DeprecationWarning)
-    from torch_geometric.nn import SAGEConv
 
 Weights = tuple[tuple[str, NDArray[np.float32]], ...]
 """Parameters of a network by name, in the network's order."""
@@ -78,7 +72,9 @@ class GraphSage:
         support = samples.take(np.sort(rng.permutation(rows)[: self.most]))
         scaler = Scaler.of(support)
         edges = neighbours(support, support, scaler, self.nearest)
-        members = tuple(_fitted(self, support, scaler, edges, child) for child in rng.spawn(self.members))
+        from tasks.forecasters.gnn_network import fitted  # torch and torch-geometric take four seconds
+
+        members = tuple(fitted(self, support, scaler, edges, child) for child in rng.spawn(self.members))
         if not all(np.isfinite(values).all() for weights in members for _, values in weights):
             raise ForecastFailed("the weights of the graph network did not stay finite")
         return GraphModel(self, support, scaler, members)
@@ -120,17 +116,10 @@ class GraphModel:
         edges = [
             np.concatenate([within, onto + np.array([[0], [count]])], axis=1).astype(np.int64) for within, onto in pairs
         ]
+        from tasks.forecasters.gnn_network import shares  # as in train
+
         features = np.concatenate([self.scaler.scaled(self.support), self.scaler.scaled(samples)])
-        told = np.concatenate([_logit(_share(self.support)), np.zeros(len(samples.ids))])
-        known = np.concatenate([np.ones(count), np.zeros(len(samples.ids))])
-        share = np.zeros(len(samples.ids))
-        with reproducible(0), torch.no_grad():
-            inputs = _inputs(features, told, known)
-            for weights in self.members:
-                network = _Network(features.shape[1], self.options)
-                network.load_state_dict({name: torch.tensor(values) for name, values in weights})
-                logits = network.eval()(inputs, [torch.tensor(one) for one in edges])
-                share += torch.sigmoid(logits).double().numpy()[count:] / len(self.members)
+        share = shares(self.options, self.members, features, self.support, edges)[count:]
         have = set(self.support.gpu_models)
         known_model = np.array([model in have for model in samples.gpu_models])
         watts = samples.idle_w + share * (samples.max_w - samples.idle_w)
@@ -138,102 +127,22 @@ class GraphModel:
 
 
 def parameter_shapes(options: GraphSage, scaler: Scaler) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each parameter of a network with these options and features."""
-    with torch.device("meta"):
-        network = _Network(scaler.center.size + int(scaler.flagged.sum()), options)
-    return {name: tuple(values.shape) for name, values in network.state_dict().items()}
+    """Return name and shape of each parameter of a network with these options and features, in its order."""
+    width = options.hidden
+    shapes: dict[str, tuple[int, ...]] = {}
 
+    def linear(name: str, outputs: int, inputs: int, *, bias: bool = True) -> None:
+        shapes[f"{name}.weight"] = (outputs, inputs)
+        if bias:
+            shapes[f"{name}.bias"] = (outputs,)
 
-class _Network(torch.nn.Module):
-    """Encoder, aggregations with a sum over relations and a shortcut, head."""
-
-    def __init__(self, features: int, options: GraphSage) -> None:
-        super().__init__()
-        width = options.hidden
-        self.encoder = torch.nn.Linear(features + 2, width)
-        self.layers = torch.nn.ModuleList(
-            torch.nn.ModuleList(SAGEConv(width, width, root_weight=number == 0) for number, _ in enumerate(RELATIONS))
-            for _ in range(options.layers)
-        )
-        self.head = torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.ReLU(), torch.nn.Linear(width, 1))
-
-    def forward(self, inputs: torch.Tensor, edges: list[torch.Tensor]) -> torch.Tensor:
-        """Return the logit of the share between idle and highest draw, ``(jobs,)``."""
-        state = torch.relu(self.encoder(inputs))
-        for layer in self.layers:
-            assert isinstance(layer, torch.nn.ModuleList)  # noqa: S101  # a ModuleList does not tell mypy what it holds
-            heard = torch.stack([convolve(state, one) for convolve, one in zip(layer, edges, strict=True)])
-            state = state + torch.relu(heard.sum(dim=0))
-        answer: torch.Tensor = self.head(state)[:, 0]
-        return answer
-
-
-def _fitted(
-    options: GraphSage, support: PowerSamples, scaler: Scaler, edges: tuple[Ints, ...], rng: np.random.Generator
-) -> Weights:
-    """Return the parameters of one network after training."""
-    seen, waiting = (scaler.scaled(rows) for rows in (support, support.waiting()))
-    share = _share(support)
-    told = _logit(share)
-    span_w = support.max_w - support.idle_w
-    target_w = torch.tensor(support.clipped(support.power_w), dtype=torch.float32)
-    base_w, range_w = (torch.tensor(values, dtype=torch.float32) for values in (support.idle_w, span_w))
-    groups = np.unique(support.groups, return_inverse=True)[1]
-    numeric = len(support.names)
-    paths = [torch.tensor(one) for one in edges]
-    with reproducible(int(rng.integers(2**31))):
-        network = _Network(seen.shape[1], options)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.rate, total_steps=options.epochs)
-        for epoch in range(options.epochs):
-            hidden = _hidden(groups, options.hidden_share, whole_groups=epoch % 2 == 0, rng=rng)
-            before_start = hidden & (rng.random(hidden.size) < 0.5)
-            features = np.where(before_start[:, None], waiting, seen)
-            features[:, :numeric] += options.noise * rng.standard_normal((hidden.size, numeric))
-            logits = network(_inputs(features, np.where(hidden, 0.0, told), (~hidden).astype(np.float64)), paths)
-            watts = base_w + range_w * torch.sigmoid(logits)
-            asked = torch.tensor(hidden)
-            loss = (torch.abs(watts - target_w) / target_w)[asked].mean()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
-            optimizer.step()
-            schedule.step()
-        return tuple((name, values.numpy().copy()) for name, values in network.state_dict().items())
-
-
-def _hidden(groups: Ints, share: float, *, whole_groups: bool, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return which draws to hide, ``(jobs,)``: whole groups, as for work never seen, or single jobs; at least one."""
-    units = groups if whole_groups else np.arange(groups.size)
-    count = int(units.max()) + 1
-    chosen = rng.permutation(count)[: max(1, round(share * count))]
-    return np.isin(units, chosen)
-
-
-def _share(samples: PowerSamples) -> Floats:
-    """Return where between idle and highest the measured draws lie, kept off both ends so that a logit exists."""
-    span = np.maximum(samples.max_w - samples.idle_w, 1e-9)
-    return np.clip((samples.power_w - samples.idle_w) / span, 0.02, 0.98)
-
-
-def _logit(share: Floats) -> Floats:
-    return np.asarray(np.log(share / (1.0 - share)))
-
-
-def _inputs(features: Floats, told: Floats, known: Floats) -> torch.Tensor:
-    return torch.tensor(np.column_stack([features, told, known]), dtype=torch.float32)
-
-
-@contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """Run torch seeded, with deterministic algorithms, on one thread; afterwards all is as others had it."""
-    threads = torch.get_num_threads()
-    strict, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(strict, warn_only=warn)
-            torch.set_num_threads(threads)
+    # the features, a flag for each that may be missing, the draw that is told and whether it is known
+    linear("encoder", width, scaler.center.size + int(scaler.flagged.sum()) + 2)
+    for layer in range(options.layers):
+        for relation, _ in enumerate(RELATIONS):
+            linear(f"layers.{layer}.{relation}.lin_l", width, width)
+            if not relation:
+                linear(f"layers.{layer}.{relation}.lin_r", width, width, bias=False)
+    linear("head.0", width, width)
+    linear("head.2", 1, width)
+    return shapes

@@ -87,7 +87,7 @@ class MetaController:
         """
         import torch
 
-        from tasks.forecasters.gnn import reproducible
+        from tasks.forecasters.gnn_network import reproducible
 
         if not logs or not all(len(log.features) for log in logs):
             raise ForecastFailed("no windows to learn a choice from")
@@ -181,7 +181,7 @@ class MetaModel:
         """
         import torch
 
-        from tasks.forecasters.gnn import reproducible
+        from tasks.forecasters.gnn_network import reproducible
 
         if log.choices != self.choices or log.features.shape[1] != self.scale.center.size:
             raise ValueError(

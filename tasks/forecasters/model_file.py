@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from data.errors import BadRecord, BadSource, SourceUnavailable
+from data.readers.bounded import read_bounded
 from data.schemas.power import PowerSamples
 from data.schemas.units import RECORD, Sha256
 from data.whole_file import whole_file
@@ -100,14 +101,11 @@ def load_model(path: Path) -> TrainedPower:
         SourceUnavailable: there is no such file, or it cannot be read.
         BadSource: it is not such a file, or it was changed after it was written.
     """
-    path = path / FILE_NAME if path.is_dir() else path
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise BadSource(str(path), [BadRecord(str(path), f"at most {MOST_BYTES} bytes", str(size))])
-        content = path.read_bytes()
+        path = path / FILE_NAME if path.is_dir() else path
     except OSError as error:
         raise SourceUnavailable(f"{path}: {error.strerror or error}") from error
+    content = read_bounded(path, MOST_BYTES)
     try:
         tensors: Tensors = dict(load(content))
         length = int.from_bytes(content[:8], "little")

@@ -14,7 +14,7 @@ AGAIN = 4096
 """Changes after which what is used is summed again, so that rounding does not pile up."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # heartbeats and logs leave while it runs
 def anneal(
     start: Integers,
     size_bytes: Floats,

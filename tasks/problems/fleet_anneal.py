@@ -42,7 +42,7 @@ def _enough(used: Floats, capacity: Floats) -> bool:
     return bool((capacity >= used).all())
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # heartbeats and logs leave while it runs
 def anneal(
     start: Integers,
     rules: Rules,

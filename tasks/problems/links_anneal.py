@@ -132,7 +132,7 @@ def swapped(
     return here + there - ended, here, there
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # heartbeats and logs leave while it runs
 def anneal(
     start: Ints,
     rounds: int,

@@ -16,7 +16,7 @@ PULL = 1.0
 """What a GPU of the migration budget counts while the search is hot, over the temperature."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # heartbeats and logs leave while it runs
 def anneal(
     start: Ints, room: Room, crew: Crew, evaluations: int, hottest: Floats, cold: float, rng: np.random.Generator
 ) -> tuple[Ints, int]:
@@ -56,7 +56,7 @@ def anneal(
     return best, improved
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def prune(start: Ints, room: Room, crew: Crew, rng: np.random.Generator) -> Ints:
     """Return ``start`` without the migrations that do not pay for themselves.
 
@@ -87,7 +87,7 @@ def prune(start: Ints, room: Room, crew: Crew, rng: np.random.Generator) -> Ints
     return kept
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def sample_moves(
     start: Ints, room: Room, crew: Crew, draws: int, rng: np.random.Generator
 ) -> tuple[Ints, Ints, Ints, Floats]:

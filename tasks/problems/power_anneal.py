@@ -101,7 +101,7 @@ def next_job(count: int, picked: Ints, work: Work, board: Board) -> int:
     return int(found)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)  # heartbeats and logs leave while it runs
 def anneal(
     work: Work, board: Board, evaluations: int, hot: float, cold: float, seed: int
 ) -> tuple[Ints, Ints, int, int]:

@@ -6,7 +6,7 @@ files, remove the caches of those that call it.
 
 from numba import njit
 
-outer = njit(cache=True, error_model="numpy")
+outer = njit(cache=True, nogil=True, error_model="numpy")
 """For what Python calls."""
 
 inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)

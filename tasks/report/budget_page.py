@@ -14,7 +14,10 @@ MOST_NOTES = 50
 """That the page names; budget.json names all."""
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>A budget over dimensions</title><style>{{ css }}</style></head><body>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'">
+<title>A budget over dimensions</title><style>{{ css }}</style></head><body>
 <h1>A budget over dimensions</h1>
 <p class="lead">{{ lead }}</p>
 <div class="scroll"><table><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr>

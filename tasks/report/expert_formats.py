@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from data.file_stem import file_stem
 from data.schemas.routing import ExpertDeployment
 
 Rows = list[list[int]]
@@ -45,7 +46,7 @@ def engine_files(deployments: Sequence[ExpertDeployment]) -> dict[str, str]:
     texts: dict[str, str] = {}
     guide = ["Expert maps of the planned state, as serving engines load them."]
     for deployment in deployments:
-        stem = deployment.id.replace("/", "_")
+        stem = file_stem(deployment.id)
         maps = (sglang_map, vllm_map, vllm_ascend_map, tensorrt_yaml)
         texts |= {f"{stem}.{end}": write(deployment) for end, write in zip(LOADED_BY, maps, strict=True)}
         guide += ["", *(f"{stem}.{end}  {taken_by}" for end, taken_by in LOADED_BY.items())]

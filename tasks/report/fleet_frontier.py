@@ -1,6 +1,5 @@
 """How much dearer is a fleet that is nearer to its users? Cost over latency limits, as a picture and in lines."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
@@ -8,7 +7,7 @@ from xml.etree.ElementTree import Element
 from markupsafe import Markup
 
 from tasks.fleet.latency_frontier import LatencyChoice
-from tasks.report.power_chart import round_step
+from tasks.report.axis import Axis
 from tasks.report.quantities import number
 from tasks.report.svg import at, element, label, markup, picture
 
@@ -35,10 +34,10 @@ def latency_chart(choices: Sequence[LatencyChoice], in_force: FleetPoint | None,
     costs = [each.cost_usd_per_h for each in choices if each.cost_usd_per_h is not None]
     bounds = [each.bound_usd_per_h for each in choices if each.bound_usd_per_h is not None]
     marks = [plan, *([] if in_force is None else [in_force])]
-    across = _Axis.of(
+    across = Axis.of(
         [*(each.latency_ms for each in choices), *(mark.latency_ms for mark in marks)], _LEFT, WIDTH - _RIGHT
     )
-    up = _Axis.of([*costs, *bounds, *(mark.cost_usd_per_h for mark in marks)], HEIGHT - _BOTTOM, _TOP)
+    up = Axis.of([*costs, *bounds, *(mark.cost_usd_per_h for mark in marks)], HEIGHT - _BOTTOM, _TOP)
     parts = _grid(across, up)
     for style, points in (
         ("line-before", [(each.latency_ms, each.bound_usd_per_h) for each in choices]),
@@ -79,32 +78,7 @@ def latency_lines(choices: Sequence[LatencyChoice], plan_usd_per_h: float) -> tu
     return tuple(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """From values to a coordinate."""
-
-    low: float
-    high: float
-    step: float
-    first: float
-    last: float
-
-    @classmethod
-    def of(cls, values: Sequence[float], first: float, last: float) -> "_Axis":
-        low, high = min(values), max(values)
-        pad = max(0.0, 0.02 * max(abs(high), 1e-6) - (high - low)) / 2.0  # one value alone has room about it
-        step = round_step((high - low + 2.0 * pad) / 5.0)
-        bottom = max(0.0, math.floor((low - pad) / step) * step)
-        return cls(bottom, max(bottom + step, math.ceil((high + pad) / step) * step), step, first, last)
-
-    def at(self, value: float) -> float:
-        return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
-
-    def ticks(self) -> list[float]:
-        return [self.low + tick * self.step for tick in range(round((self.high - self.low) / self.step) + 1)]
-
-
-def _grid(across: _Axis, up: _Axis) -> list[Element]:
+def _grid(across: Axis, up: Axis) -> list[Element]:
     parts: list[Element] = []
     for usd in up.ticks():
         y = at(up.at(usd))
@@ -119,7 +93,7 @@ def _grid(across: _Axis, up: _Axis) -> list[Element]:
     return parts
 
 
-def _mark(across: _Axis, up: _Axis, point: FleetPoint, style: str, radius: float, name: str) -> Element:
+def _mark(across: Axis, up: Axis, point: FleetPoint, style: str, radius: float, name: str) -> Element:
     said = f"{name}: {number(point.latency_ms)} ms, {point.cost_usd_per_h:,.2f} USD/h"
     place = {"cx": at(across.at(point.latency_ms)), "cy": at(up.at(point.cost_usd_per_h)), "r": at(radius)}
     return element("circle", {"class": style, **place}, element("title", {}, text=said))

@@ -45,7 +45,7 @@ def _figures(plan: FleetPlan) -> RichTable:
     for metric in plan.metrics:
         row = figure_row(metric)
         change = f"{row.change} {row.verdict}" if row.change else row.verdict
-        shown.add_row(row.label, row.before, row.after, change)
+        shown.add_row(*(Text(one_line(cell)) for cell in (row.label, row.before, row.after, change)))
     return shown
 
 

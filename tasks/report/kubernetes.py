@@ -4,23 +4,19 @@ Each object holds only the fields that the plan decides; server-side apply merge
 chosen by its label, so that one file holds the way there and the way back, and applying it as a whole is not asked for.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
-from data.schemas.job import Worker
 from data.schemas.plan import Action, Compress, Migrate, MoveReplicas, Place, Plan, Recap, Start
-from tasks.report.order import loads, split_anew, steps, taken_at
+from tasks.report.kubernetes_objects import STEP, config_map, job_document, key_of, layer_data, stamp
+from tasks.report.order import steps, taken_at
 from tasks.report.plain import one_line
 from tasks.report.script import about
 
 FILE = "plan.kubernetes.yaml"
-STEP = "quantumflow/step"
 
 _ADVICE = (
     "Jobs are written as batch/v1 Jobs under the name that the plan gives them; where a gang is a JobSet, a training",
@@ -71,15 +67,15 @@ def _documents(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[s
         moves = [action for action in step if isinstance(action, Migrate)]
         for phase, suspend, placed in (("stop", True, False), ("place", True, True), ("start", False, True)):
             documents += [
-                _job(action, f"{name}-{phase}", suspend=suspend, workers=action.after if placed else ())
+                job_document(action, f"{name}-{phase}", suspend=suspend, workers=action.after if placed else ())
                 for action in moves
             ]
         places = [action for action in step if isinstance(action, Place)]
         back = [action for action in places if not action.after]
-        documents += [_job(action, f"{name}-stop", suspend=True, workers=()) for action in back]
-        documents += [_job(action, f"{name}-release", suspend=False, workers=()) for action in back]
+        documents += [job_document(action, f"{name}-stop", suspend=True, workers=()) for action in back]
+        documents += [job_document(action, f"{name}-release", suspend=False, workers=()) for action in back]
         documents += [
-            _job(action, f"{name}-place", suspend=action.job in later, workers=action.after)
+            job_document(action, f"{name}-place", suspend=action.job in later, workers=action.after)
             for action in places
             if action.after
         ]
@@ -95,18 +91,18 @@ def _maps(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[str, A
     for action in actions:
         match action:
             case Recap():
-                caps[_key(action.job)] = "max" if action.after is None else f"{action.after:.10g}"
+                caps[key_of(action.job)] = "max" if action.after is None else f"{action.after:.10g}"
             case Start():
-                starts[_key(action.job)] = "" if action.after is None else _time(taken_s + round(action.after))
+                starts[key_of(action.job)] = "" if action.after is None else stamp(taken_s + round(action.after))
             case MoveReplicas():
-                experts.setdefault(action.deployment, {}).update(_layer(action))
+                experts.setdefault(action.deployment, {}).update(layer_data(action))
             case Compress() if action.after is not None:
                 archive = {"path": action.after.path, "sha256": action.after.sha256, "bytes": action.after.size_bytes}
-                archives[_key(action.checkpoint)] = json.dumps(archive)
+                archives[key_of(action.checkpoint)] = json.dumps(archive)
             case _:
                 pass
     documents = [
-        _config_map(kind, f"{way}-{kind}", meaning, data)
+        config_map(kind, f"{way}-{kind}", meaning, data)
         for kind, meaning, data in (
             ("power-caps", "watts of each GPU of a job, or max", caps),
             ("start-times", "earliest start of a pending job; empty: not scheduled", starts),
@@ -115,68 +111,9 @@ def _maps(actions: Sequence[Action], way: str, taken_s: int) -> list[dict[str, A
         if data
     ]
     return documents + [
-        _config_map(f"experts-{_key(deployment)}", f"{way}-experts", "expert in each slot that changes", data)
+        config_map(f"experts-{key_of(deployment)}", f"{way}-experts", "expert in each slot that changes", data)
         for deployment, data in experts.items()
     ]
-
-
-def _layer(action: MoveReplicas) -> dict[str, str]:
-    """Return what one layer holds in the end, the steps that lead there, and the shares if they change."""
-    held = {str(slot): expert for slot, expert in zip(action.slots, action.after, strict=True)}
-    data = {f"layer-{action.layer}.json": json.dumps(held)}
-    if action.order:
-        ordered = [
-            [{"slot": load.slot, "expert": load.expert, "spare": load.staged} for load in step]
-            for step in loads(action)
-        ]
-        data[f"layer-{action.layer}.steps.json"] = json.dumps(ordered)
-    shares = split_anew(action)
-    if shares is not None:
-        data[f"layer-{action.layer}.shares.json"] = json.dumps({str(slot): share for slot, share in shares})
-    return data
-
-
-def _job(action: Migrate | Place, step: str, *, suspend: bool, workers: Sequence[Worker]) -> dict[str, Any]:
-    namespace, _, name = action.job.rpartition("/")
-    metadata: dict[str, Any] = {"name": name, "labels": {STEP: step}}
-    if namespace:
-        metadata["namespace"] = namespace
-    metadata["annotations"] = {"quantumflow/reason": one_line(action.reason)}
-    spec: dict[str, Any] = {"suspend": suspend}
-    if workers:
-        nodes = dict.fromkeys(worker.node for worker in workers)
-        # a field selector takes one node each; terms are alternatives
-        terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in nodes]
-        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-        spec["template"] = {"spec": {"affinity": {"nodeAffinity": required}}}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
-
-
-def _config_map(name: str, step: str, meaning: str, data: dict[str, str]) -> dict[str, Any]:
-    metadata = {
-        "name": f"quantumflow-{_object_name(name)}",
-        "labels": {STEP: step},
-        "annotations": {"quantumflow/meaning": meaning},
-    }
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-def _key(text: str) -> str:
-    """Return ``text`` as a key of a ConfigMap: letters, digits, dash, dot, underscore; told apart by a digest."""
-    safe = re.sub(r"[^-._a-zA-Z0-9]", ".", text)
-    if safe == text and len(safe) <= 200:
-        return safe
-    return f"{safe[:200]}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _object_name(text: str) -> str:
-    """Return ``text`` as a name of an object: lower case, digits, dashes; told apart by a digest."""
-    safe = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:200]
-    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _time(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _written(document: dict[str, Any]) -> str:

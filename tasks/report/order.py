@@ -18,7 +18,13 @@ def steps(actions: Sequence[Action]) -> tuple[tuple[Action, ...], ...]:
 
 
 def loads(action: MoveReplicas) -> tuple[tuple[ReplicaLoad, ...], ...]:
-    """Return the loads of each step, in order; an action that names no order loads all at once."""
+    """Return the loads of each step, in order; an action that names no order loads all at once.
+
+    Raises:
+        BadRecord: the action does not name what each of its slots holds before and after.
+    """
+    _require_one_each(action, "before", action.before)
+    _require_one_each(action, "after", action.after)
     if not action.order:
         changes = zip(action.slots, action.before, action.after, strict=True)
         at_once = tuple(ReplicaLoad(0, slot, after) for slot, before, after in changes if before != after)
@@ -28,10 +34,24 @@ def loads(action: MoveReplicas) -> tuple[tuple[ReplicaLoad, ...], ...]:
 
 
 def split_anew(action: MoveReplicas) -> tuple[tuple[int, float], ...] | None:
-    """Return slots and their shares where tokens are split anew, empty where evenly; None where nothing changes."""
+    """Return slots and their shares where tokens are split anew, empty where evenly; None where nothing changes.
+
+    Raises:
+        BadRecord: the action names shares, and not one for each of its slots.
+    """
     if action.after_shares == action.before_shares:
         return None
-    return tuple(zip(action.slots, action.after_shares, strict=True)) if action.after_shares else ()
+    if not action.after_shares:
+        return ()
+    _require_one_each(action, "after_shares", action.after_shares)
+    return tuple(zip(action.slots, action.after_shares, strict=True))
+
+
+def _require_one_each(action: MoveReplicas, field: str, values: Sequence[object]) -> None:
+    """Refuse what a plan may say that nobody has validated."""
+    if len(values) != len(action.slots):
+        place = f"plan: {action.deployment}, layer {action.layer}: {field}"
+        raise BadRecord(place, f"one for each of {len(action.slots)} slots", len(values))
 
 
 def taken_at(plan: Plan) -> int:

@@ -6,7 +6,6 @@ which clock a watt allows differs from GPU to GPU, and the power cap finds it.
 """
 
 import json
-import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,7 @@ from tasks.problems.power_board import summed
 from tasks.problems.power_curves import curve_of
 from tasks.problems.power_rates import held_on
 from tasks.report.plain import one_line
-from tasks.report.script import ARGUMENTS
+from tasks.report.script import ARGUMENTS, HOST, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,7 @@ def as_nvidia_smi(plan: Plan, caps: Sequence[NodeCap]) -> str:
     cases: dict[str, list[str]] = defaultdict(list)
     for cap in caps:
         cases[cap.node].append(f"    {_step('nvidia-smi', '-i', _indexes(cap.gpus), '-pl', _watts(cap))}")
-    lines = [f"  {shlex.quote(node)})\n" + "\n".join(commands) + " ;;" for node, commands in cases.items()]
+    lines = [f"  {quoted(node)})\n" + "\n".join(commands) + " ;;" for node, commands in cases.items()]
     head = _head(
         plan, "Power caps of each node with nvidia-smi. Run it on every node as root, or as a prolog of Slurm."
     )
@@ -175,7 +174,12 @@ def as_nvidia_smi(plan: Plan, caps: Sequence[NodeCap]) -> str:
 def as_dcgm(plan: Plan, caps: Sequence[NodeCap]) -> str:
     """Return a script that sets the caps of all nodes from one place, through their DCGM host engines."""
     head = _head(plan, "Power caps of all nodes through the DCGM host engine of each (nv-hostengine must listen).")
-    lines = [f"cap {shlex.quote(cap.node)} {_indexes(cap.gpus)} {_watts(cap)}" for cap in caps]
+    lines = [
+        f"cap {quoted(cap.node)} {_indexes(cap.gpus)} {_watts(cap)}"
+        if HOST.fullmatch(cap.node)
+        else f"# left out, no name of a host: {one_line(cap.node)}"
+        for cap in caps
+    ]
     return "\n".join([head, _DCGM, *lines, ""])
 
 
@@ -201,7 +205,7 @@ def _head(plan: Plan, what: str) -> str:
 
 
 def _step(*words: str) -> str:
-    return " ".join(["step", *(shlex.quote(word) for word in words)])
+    return " ".join(["step", *(quoted(word) for word in words)])
 
 
 def _indexes(gpus: Sequence[int]) -> str:

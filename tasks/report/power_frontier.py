@@ -6,13 +6,12 @@ from xml.etree.ElementTree import Element
 
 from markupsafe import Markup
 
-from tasks.report.power_chart import round_step
+from tasks.report.axis import Axis
 from tasks.report.quantities import number, quantity
 from tasks.report.svg import at, element, label, markup, picture
 
 WIDTH, HEIGHT = 1040.0, 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 16.0, 18.0, 34.0
-_AXIS_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,8 @@ def frontier_chart(choices: tuple[Choice, ...], in_force: Choice, plan: Choice |
     if not choices:
         raise ValueError("choices: expected at least one plan, got none")
     shown = [*choices, in_force, *([] if plan is None else [plan])]
-    across = _Axis.of([each.energy_kwh for each in shown], _LEFT, WIDTH - _RIGHT)
-    up = _Axis.of([each.completion_h for each in shown], HEIGHT - _BOTTOM, _TOP)
+    across = Axis.of([each.energy_kwh for each in shown], _LEFT, WIDTH - _RIGHT)
+    up = Axis.of([each.completion_h for each in shown], HEIGHT - _BOTTOM, _TOP)
     parts = _grid(across, up)
     places = [f"{at(across.at(each.energy_kwh))} {at(up.at(each.completion_h))}" for each in choices]
     parts.append(element("path", {"class": "line-after", "d": "M" + "L".join(places)}))
@@ -90,32 +89,7 @@ def _change(value: float, before: float) -> str:
     return f"{100 * (value / before - 1):+.1f} %"
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """From values to a coordinate."""
-
-    low: float
-    high: float
-    step: float
-    first: float
-    last: float
-
-    @classmethod
-    def of(cls, values: list[float], first: float, last: float) -> "_Axis":
-        low, high = min(values), max(values)
-        pad = max(0.5 * (_AXIS_SHARE * max(abs(high), 1e-6) - (high - low)), 0.0)  # one value alone has room about it
-        step = round_step((high - low + 2 * pad) / 5)
-        bottom = max(0.0, math.floor((low - pad) / step)) * step
-        return cls(bottom, max(bottom + step, math.ceil((high + pad) / step) * step), step, first, last)
-
-    def at(self, value: float) -> float:
-        return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
-
-    def ticks(self) -> list[float]:
-        return [self.low + tick * self.step for tick in range(round((self.high - self.low) / self.step) + 1)]
-
-
-def _grid(across: _Axis, up: _Axis) -> list[Element]:
+def _grid(across: Axis, up: Axis) -> list[Element]:
     """Return level lines with hours, and kilowatt hours below."""
     parts: list[Element] = []
     for hours in up.ticks():
@@ -132,7 +106,7 @@ def _grid(across: _Axis, up: _Axis) -> list[Element]:
     return parts
 
 
-def _mark(across: _Axis, up: _Axis, choice: Choice, style: str, radius: float, name: str) -> Element:
+def _mark(across: Axis, up: Axis, choice: Choice, style: str, radius: float, name: str) -> Element:
     told = f"{name}: {quantity(choice.energy_kwh, 'kWh')}, {quantity(choice.completion_h, 'h')}"
     place = {"cx": at(across.at(choice.energy_kwh)), "cy": at(up.at(choice.completion_h)), "r": at(radius)}
     return element("circle", {"class": style, **place}, element("title", {}, text=told))

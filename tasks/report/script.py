@@ -1,5 +1,6 @@
 """What frames a script that nobody runs unasked? It prints; it acts only if told so, and it can go back."""
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -7,6 +8,9 @@ from data.schemas.plan import MoveReplicas, Plan
 from tasks.report.changes import headline
 from tasks.report.order import loads, split_anew
 from tasks.report.plain import one_line
+
+HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*", re.ASCII)
+"""A host as an argument: no option, no range of hosts, no file, no address of anything else."""
 
 ARGUMENTS = """\
 set -euo pipefail
@@ -77,7 +81,16 @@ def function(name: str, body: Sequence[str]) -> str:
 
 def call(*words: str) -> str:
     """Return a command of a script; every word is quoted."""
-    return " ".join(shlex.quote(word) for word in words)
+    return " ".join(map(quoted, words))
+
+
+def quoted(word: str) -> str:
+    """Return ``word`` as one word of bash, in characters that steer no terminal on which the script is read."""
+    if word.isprintable():
+        return shlex.quote(word)
+    octets = word.replace("\0", "\ufffd").encode(errors="replace")  # no word of bash holds a NUL
+    plain = (chr(each) if chr(each).isalnum() and each < 128 else f"\\x{each:02x}" for each in octets)
+    return f"$'{''.join(plain)}'"
 
 
 def command(*words: str) -> str:

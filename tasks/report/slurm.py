@@ -1,18 +1,23 @@
 """How is a plan carried out on a Slurm cluster? As scontrol and srun commands, in the order to keep."""
 
+import re
 from collections.abc import Sequence
 
 from data.schemas.job import Worker
 from data.schemas.plan import Action, Compress, Migrate, MoveReplicas, Place, Plan, Recap, Start
 from tasks.report.changes import told
 from tasks.report.order import steps, taken_at
-from tasks.report.script import ARCHIVE, call, command, comment, expert_calls, function, preamble
+from tasks.report.script import ARCHIVE, HOST, call, command, comment, expert_calls, function, preamble
+
+_JOB = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+-]*(?:\[[0-9,%-]+\])?", re.ASCII)
+"""A job, ``1234``, ``1234+1``, or tasks of an array, ``1234_5`` and ``1234_[1-9%4]``; or a name without ends."""
 
 _ADVICE = (
     "Needs a Slurm operator or administrator, and root for power caps. A job that moves is requeued: its script starts",
     "again from the beginning and has to resume from its last checkpoint by itself; it must allow requeueing.",
     "Jobs of a batch all stop before any of them starts; a batch begins when the one before it runs again.",
-    "Between stop and start Slurm may give the nodes to others: pause the partition or reserve the nodes.",
+    "Between stop and start Slurm may give the nodes to others: pause the partition or reserve the nodes, as",
+    "python -m flows apply does.",
     "Slurm chooses the GPUs of a node; which nodes, the commands say.",
 )
 
@@ -22,6 +27,7 @@ wait_stopped() {
   while [ -n "$(squeue --noheader --format=%i --states=RUNNING,COMPLETING,SUSPENDED,STOPPED --jobs="$1")" ]; do
     sleep 2
   done
+  sleep 2  # Slurm revokes the credential of a job that starts in the second in which it was stopped
 }
 
 # Waits until all of the jobs (comma-separated) run, or have ended.
@@ -108,8 +114,8 @@ def as_slurm(plan: Plan) -> str:
 def _lines(actions: Sequence[Action], taken_s: int, *, undo: bool) -> list[str]:
     lines: list[str] = []
     for step in steps(actions):
-        refused = [action for action in step if _job(action).startswith("-")]
-        lines += [comment(f"left out, an id must not begin with a dash: {_job(action)}") for action in refused]
+        refused = [action for action in step if not _speakable(action)]
+        lines += [comment(f"left out, to Slurm not one job on one node each: {_job(action)}") for action in refused]
         kept = [action for action in step if action not in refused]
         batch = [action for action in kept if isinstance(action, Migrate)]
         if batch:
@@ -162,6 +168,17 @@ def _start(action: Start, taken_s: int, *, undo: bool) -> list[str]:
         return [call("pending", action.job, "StartTime=now")]
     at = f'StartTime="$(at {taken_s + round(action.after)})"'
     return [*release, f"{call('pending', action.job)} {at}"]
+
+
+def _speakable(action: Action) -> bool:
+    """Say whether Slurm takes the names of an action for what they are.
+
+    To Slurm ``name=x`` means every job of that name, ``gb[1-9]`` nine nodes, a slash a file, and a dash an option.
+    """
+    if isinstance(action, MoveReplicas | Compress):
+        return True  # handed to functions of the script, which hand them to nobody
+    nodes = [worker.node for worker in (*action.before, *action.after)] if isinstance(action, Migrate | Place) else []
+    return bool(_JOB.fullmatch(action.job)) and all(map(HOST.fullmatch, nodes))
 
 
 def _job(action: Action) -> str:

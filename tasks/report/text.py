@@ -10,6 +10,7 @@ from rich.text import Text
 
 from data.schemas.plan import Action, Plan
 from tasks.report.changes import KINDS, headline, told
+from tasks.report.markdown_text import code, escaped
 from tasks.report.outcome import INCUMBENT, figure_change, method_name, outcomes
 from tasks.report.plain import one_line
 from tasks.report.quantities import counted, number, percent
@@ -48,21 +49,22 @@ def summary_markdown(plan: Plan, verdict: Verdict) -> str:
     passes = f"passes {counted(len(verdict.checks), 'check')}"
     state = passes if verdict.passed else f"**fails {len(failed)} of {counted(len(verdict.checks), 'check')}**"
     lines = [
-        f"# Plan for {_escaped(plan.cluster)}",
+        f"# Plan for {escaped(plan.cluster)}",
         "",
-        f"{_escaped(headline(plan.actions))} The validator says that it {state}.",
+        f"{escaped(headline(plan.actions))} The validator says that it {state}.",
         "",
-        *(f"- {_escaped(check.name)}: {_escaped(check.detail)}" for check in failed[:MOST_LINES]),
+        *(f"- {escaped(check.name)}: {escaped(check.detail)}" for check in failed[:MOST_LINES]),
+        *([""] if failed else []),
         "| figure | before | after | change |",
         "|---|--:|--:|--:|",
     ]
     for metric in plan.metrics[:50]:
         row = figure_change(metric)
         change = row.change if row.verdict == "same" else f"{row.change}, {row.verdict}"
-        lines.append(f"| {' | '.join(_escaped(cell) for cell in (row.label, row.before, row.after, change))} |")
+        lines.append(f"| {' | '.join(escaped(cell) for cell in (row.label, row.before, row.after, change))} |")
     lines.append("")
     lines += [
-        f"- **{_escaped(outcome.problem)}**: {_escaped(' '.join(outcome.sentences))}" for outcome in outcomes(plan)[:20]
+        f"- **{escaped(outcome.problem)}**: {escaped(' '.join(outcome.sentences))}" for outcome in outcomes(plan)[:20]
     ]
     for title, count in (
         ("fallback", len(plan.fallbacks)),
@@ -71,7 +73,7 @@ def summary_markdown(plan: Plan, verdict: Verdict) -> str:
     ):
         if count:
             lines.append(f"- {counted(count, title, 'records set aside' if 'record' in title else '')}")
-    lines += ["", f"Plan `{one_line(plan.sha256)}` for snapshot `{one_line(plan.snapshot_sha256)}`, seed {plan.seed}."]
+    lines += ["", f"Plan {code(plan.sha256)} for snapshot {code(plan.snapshot_sha256)}, seed {plan.seed}."]
     return "\n".join(lines)
 
 
@@ -176,8 +178,3 @@ def _lines(title: str, lines: list[str]) -> Padding:
     if len(lines) > MOST_LINES:
         text.append(f"\n  and {len(lines) - MOST_LINES:,} more in plan.json")
     return Padding(text, (1, 0, 0, 0))
-
-
-def _escaped(text: str) -> str:
-    """Return ``text`` so that markdown shows it as it is."""
-    return "".join(f"\\{each}" if each in r"\`*_{}[]<>#|!~$&" else each for each in one_line(text, 2_000))

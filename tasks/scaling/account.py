@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from data.errors import BadRecord
+from tasks.report.markdown_text import escaped
 from tasks.report.quantities import number
 from tasks.scaling.correlations import Coefficient, Correlation
 from tasks.scaling.extrapolate import Forecast
@@ -169,6 +170,6 @@ def _between(value: float, low: float | None, high: float | None) -> str:
 def markdown(study: Study) -> str:
     """Return the table as markdown; what is between bars is made safe for it."""
     lines = [HEAD, tuple("---" for _ in HEAD), *rows(study)]
-    text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    left = "".join(f"\n\nNot fitted: {each.why}" for each in study.unfitted)
+    text = "\n".join("| " + " | ".join(map(escaped, line)) + " |" for line in lines)
+    left = "".join(f"\n\nNot fitted: {escaped(each.why)}" for each in study.unfitted)
     return text + left

@@ -23,7 +23,10 @@ MOST_RECORDS = 50
 """Rows set aside that the page names; scaling.json names all."""
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Scaling laws</title><style>{{ css }}</style></head><body>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'">
+<title>Scaling laws</title><style>{{ css }}</style></head><body>
 <h1>Scaling laws</h1>
 <p class="lead">{{ series|length }} series fitted, {{ unfitted|length }} not; {{ bad|length }} row(s) set aside,
 {{ repeated|length }} repeated. Intervals are 95 % bootstrap intervals over runs, {{ draws }} draws.</p>

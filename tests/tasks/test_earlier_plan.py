@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from data.crosscheck import cross_check
 from data.digest import signed
 from data.errors import PlanRefused
-from data.readers.plan import find_plan, write_plan
+from data.readers.plan import LOOKED_AT, find_plan, may_suit, write_plan
 from data.readers.sources import Sample
 from data.schemas.cluster import Snapshot
 from data.schemas.job import Worker
@@ -248,6 +248,31 @@ def test_of_a_folder_of_runs_the_newest_that_suits_is_taken(tmp_path: Path) -> N
     assert find_plan(tmp_path, sample().cluster, ("power",)).sha256 == wanted
     with pytest.raises(PlanRefused, match="routing, found none"):
         find_plan(tmp_path, sample().cluster, ("routing",))
+
+
+def test_a_plan_is_found_however_many_of_other_flows_are_newer(tmp_path: Path) -> None:
+    def left(run: str, state: Snapshot, nouns: tuple[str, ...]) -> str:
+        plan = made(state, (), nouns)
+        (tmp_path / run).mkdir()
+        write_plan(plan, tmp_path / run / "plan.json")
+        return plan.sha256
+
+    elsewhere = replace(sample(), cluster="elsewhere")
+    wanted = left("20260101T000000Z-aaaaaa", elsewhere, ("placement",))
+    for run in range(LOOKED_AT + 2):
+        left(f"20260102T0000{run:02}Z-aaaaaa", elsewhere, ("power",))
+        left(f"20260103T0000{run:02}Z-aaaaaa", sample(), ("placement",))
+    assert find_plan(tmp_path, elsewhere.cluster, ("placement",)).sha256 == wanted
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"[", b'{\n "cluster": "a\\"",\n', b"\xff\xfe", b'{\n "cluster": "", "cluster": "b"}']
+)
+def test_of_a_head_that_tells_nothing_the_whole_plan_is_read(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "plan.json").write_bytes(head)
+    assert may_suit(tmp_path / "plan.json", 'a"', ("power",))
+    (tmp_path / "plan.json").write_text(f'{{\n "cluster": "a",\n "options": "{"[" * 60_000}",\n')
+    assert not may_suit(tmp_path / "plan.json", "a", ("power",)), "options without nouns"
 
 
 def test_what_was_kept_is_counted_by_what_it_leads_to() -> None:

@@ -51,6 +51,7 @@ def test_the_golden_archives_are_read_by_the_page(name: str) -> None:
 OPERATIONS = {"zstd", "planes", "coded_planes", "delta", "delta_trend", "quantised", "quantised_groups"}
 
 
+@pytest.mark.slow
 def test_generated_archives_are_read_by_the_page() -> None:
     seen = set()
     held: dict[str, page.History] = {}

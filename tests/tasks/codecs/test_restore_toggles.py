@@ -51,6 +51,7 @@ def test_hhl_undoes_a_linear_code_as_numpy_does(tmp_path: Path):
     assert relative(SMOOTH, classical.values) <= 0.05
 
 
+@pytest.mark.slow
 def test_hhl_inverts_an_encoder_whose_rows_differ_in_length():
     encoder = np.diag([1.0, 1.5, 1.2, 2.0]) @ np.linalg.qr(np.random.default_rng(1).normal(size=(8, 4)))[0].T
     found = decoder_by_hhl(encoder)
@@ -67,6 +68,7 @@ def test_the_quantum_fourier_transform_undoes_frequencies_exactly(tmp_path: Path
     np.testing.assert_allclose(ours.values, classical.values, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_spectral_refiner_brings_a_low_rank_matrix_nearer_to_what_it_was(tmp_path: Path):
     classical, ours = through(tmp_path, LOW_RANK, policy("rms:0.1"), Toggles(), Toggles(qsvt=True))
     assert not ours.fallbacks

@@ -109,6 +109,19 @@ def test_each_change_has_a_reason_and_what_is_at_risk_is_told() -> None:
             assert each.risk.startswith("spot, gone ")
 
 
+def test_nothing_in_force_that_serves_is_no_yardstick_for_prices() -> None:
+    fleet = sample_fleet()
+    spot = next(each for each in fleet.offers if each.purchase == "spot")
+    offers = tuple(replace(each, interruption=1.0) if each is spot else each for each in fleet.offers)
+    useless = (Holding(spot.region, spot.sku, "spot", 1),)
+    for holdings in ((), useless):  # machines that are always interrupted have no price per unit
+        model = fleet_model(replace(fleet, offers=offers, holdings=holdings))
+        after = np.where(model.capacity > 0.0, 1, 0).astype(np.int64)
+        reasons = [each.reason for each in resource_changes(model, model.held, after) if each.change.after]
+        assert reasons
+        assert all(reason.startswith("new: ") for reason in reasons)
+
+
 def test_a_reason_from_outside_cannot_steer_the_terminal() -> None:
     changes = tuple(replace(each, reason="\x1b[2J\nPlan: 0 to add") for each in sample_plan().resource_changes)
     text = diff_text(replace(sample_plan(), resource_changes=changes))

@@ -158,6 +158,7 @@ def test_kubernetes_objects_have_the_fields_that_its_client_knows_and_no_others(
     assert seen > len(real().resource_changes)
 
 
+@pytest.mark.slow
 def test_kubernetes_objects_are_as_their_schemas_say() -> None:
     validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     seen = 0

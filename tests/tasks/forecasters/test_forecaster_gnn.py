@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold
 
 from data.schemas.power import PowerSamples
-from tasks.forecasters.gnn import GraphModel, GraphSage
+from tasks.forecasters.gnn import GraphModel, GraphSage, parameter_shapes
+from tasks.forecasters.gnn_network import Network
 from tasks.forecasters.graph import RELATIONS, Scaler, neighbours
 from tasks.forecasters.median import Median
 from tasks.forecasters.protocol import ForecastFailed
@@ -33,6 +34,7 @@ def test_jobs_never_seen_are_forecast_better_than_by_the_median(samples):
     assert graph < 0.6 * mean_error(Median().train(part, rng).forecast(rest), rest)
 
 
+@pytest.mark.slow
 def test_models_never_seen_are_forecast_better_than_by_the_median_of_gpu_and_task(energy):
     graph, median = np.zeros(len(energy.ids)), np.zeros(len(energy.ids))
     for seen, unseen in GroupKFold(3).split(energy.features, groups=energy.groups):
@@ -162,3 +164,12 @@ def test_jobs_without_a_workload_are_not_of_the_same_workload(samples):
     assert by_gpu.size
     assert not by_work.size
     assert not by_both.size
+
+
+@pytest.mark.parametrize("options", [QUICK, GraphSage(hidden=5, layers=3)])
+def test_the_shapes_of_a_stored_model_are_those_of_the_network(samples, options):
+    scaler = Scaler.of(samples)
+    network = Network(scaler.scaled(samples).shape[1], options)
+    assert list(parameter_shapes(options, scaler).items()) == [
+        (name, tuple(values.shape)) for name, values in network.state_dict().items()
+    ]

@@ -176,6 +176,7 @@ def test_forty_measured_jobs_are_enough_to_train_and_judge(samples):
         train_power(samples.take(np.arange(39)), np.random.default_rng(0), graph=QUICK, trained_at=NOW)
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_errors(samples):
     first, second = (
         train_power(samples, np.random.default_rng(3), graph=QUICK, trained_at=NOW).held_out for _ in range(2)

@@ -1,5 +1,7 @@
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -130,3 +132,13 @@ def test_only_graph_networks_are_stored(trained, samples, tmp_path):
     with pytest.raises(ValueError, match="expected a graph network, got boosting"):
         save_model(boosted, tmp_path / FILE_NAME)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_a_model_imports_no_torch(stored):
+    """A run for which another forecaster is better need not wait for it: it takes seconds."""
+    code = (
+        "import sys; from pathlib import Path; from tasks.predict import load_model; load_model(Path(sys.argv[1]));"
+        " print([name for name in ('torch', 'torch_geometric') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, stored], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[]\n"

@@ -71,6 +71,7 @@ def test_draws_of_gangs_held_out_stay_below_their_bounds(samples):
     assert (answer.high_w[unseen] < samples.max_w[unseen]).any()
 
 
+@pytest.mark.slow
 def test_draws_of_models_never_seen_stay_below_their_bounds(energy):
     """Bounds learned on two thirds of the ML.ENERGY models, judged on the rest, each model weighing the same."""
     groups = np.array(energy.groups)

@@ -155,6 +155,7 @@ def test_the_search_gains_what_it_says_and_keeps_all_limits(seed: int) -> None:
     assert found.decision.nodes.tolist() == again.decision.nodes.tolist()
 
 
+@pytest.mark.slow
 def test_changes_are_priced_exactly_and_limits_followed() -> None:
     limits = replace(NEAR, max_regions=9, change_usd_per_node=3.0, carbon_kg_per_h=2_000.0, lost_cloud_share=0.3)
     model = small(2, limits)

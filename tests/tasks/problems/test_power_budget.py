@@ -56,6 +56,7 @@ def budgeted(seed: int, share: float | None, *, jobs: int = 8, cap_w: float | No
     return replace(snapshot, limits=replace(snapshot.limits, energy_budget_kwh=least + share * (held - least)))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), share=st.sampled_from((-0.1, 0.0, 0.3, 0.8, 1.2)))
 def test_search_windows_and_actions_keep_the_budget(seed: int, share: float) -> None:

@@ -353,6 +353,7 @@ def deepseek(real_data) -> np.ndarray:
     return np.array(json.loads(path.read_text())["logical_count"], dtype=np.float64)[3:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [64, 512, 1_000_000])
 def test_a_deepseek_recording_is_never_routed_worse_than_by_eplb(deepseek, budget):
     eplb = Eplb(ranks=32, slots=288)(deepseek)
@@ -365,6 +366,7 @@ def test_a_deepseek_recording_is_never_routed_worse_than_by_eplb(deepseek, budge
         assert after >= 0.9995
 
 
+@pytest.mark.slow
 def test_a_deepseek_recording_is_routed_better_than_by_eplb_from_a_map_that_nobody_balanced(deepseek):
     eplb = Eplb(ranks=32, slots=288)(deepseek)
     start = contiguous(256, 288, 58)

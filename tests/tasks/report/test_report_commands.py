@@ -11,7 +11,8 @@ import yaml
 from data.errors import BadRecord
 from data.schemas.job import Worker
 from data.schemas.plan import Migrate, MoveReplicas, Place, Recap, ReplicaLoad, Start
-from tasks.report.kubernetes import STEP, as_kubernetes
+from tasks.report.kubernetes import as_kubernetes
+from tasks.report.kubernetes_objects import STEP
 from tasks.report.shell import as_shell
 from tasks.report.slurm import as_slurm
 
@@ -159,7 +160,7 @@ def test_a_job_kept_out_of_the_horizon_is_held_and_released_again(cluster, make_
 def test_an_id_that_looks_like_an_option_is_left_out_of_slurm_commands(cluster, make_plan):
     plan = make_plan(cluster, (Recap("--help", None, 500.0, "r", 1.0), Recap("7", None, 500.5, "r", 1.0)))
     assert calls(as_slurm(plan), "apply") == ["set_cap 7 500.5"]
-    assert "left out, an id must not begin with a dash: --help" in as_slurm(plan)
+    assert "left out, to Slurm not one job on one node each: --help" in as_slurm(plan)
 
 
 def test_kubernetes_objects_come_in_steps_and_hold_only_what_the_plan_decides(case):

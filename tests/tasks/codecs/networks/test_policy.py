@@ -54,6 +54,7 @@ def written(policy: Policy, *tensors: Given) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_field_becomes_a_network_and_weights_do_not(tmp_path: Path) -> None:
     weights = np.random.default_rng(3).standard_normal((64, 96)).astype("<f4")
     races: list[Race] = []
