@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.told import told
+from flows.told import say, told
 
 if TYPE_CHECKING:
     from tasks.codecs.compress import Progress
@@ -81,14 +81,14 @@ def compress(
         "every bit kept" if done.exact else f"kept within {keep}" + (" on the whole, by sensitivities" if bits else "")
     )
     checked = "read back and compared" if verify else "not read back"
-    typer.echo(
+    say(
         f"{target}: {done.tensors} tensors, {_size(done.source_bytes)} -> {_size(done.archive_bytes)}, "
         f"{done.ratio:.3f} x smaller, {kept}, {checked}, {seconds:.1f} s"
     )
     if done.base is not None:
-        typer.echo(f"a difference to {done.base}: keep that archive beside it")
+        say(f"a difference to {done.base}: keep that archive beside it")
     if done.note:
-        typer.echo(done.note)
+        say(done.note)
 
 
 def _allocated(checkpoint: Path, bits: Path, keep: str, workers: int) -> "Policy":
@@ -107,11 +107,9 @@ def _allocated(checkpoint: Path, bits: Path, keep: str, workers: int) -> "Policy
     before, after = (
         sum(sizes) for sizes in zip(*((row.before_bytes, row.size_bytes) for row in made.rows), strict=True)
     )
-    typer.echo(
-        f"steps for {len(made.rows)} tensors: {_size(int(before))} with one ratio -> {_size(int(after))} foretold"
-    )
+    say(f"steps for {len(made.rows)} tensors: {_size(int(before))} with one ratio -> {_size(int(after))} foretold")
     for note in made.notes:
-        typer.echo(note)
+        say(note)
     return made.policy
 
 
@@ -155,8 +153,8 @@ def restore(
             done = extract_tensor(archive, target, part, restoring=restoring)
         seconds = time.monotonic() - began
     same = ", byte for byte the file that was compressed" if done.same_file else ""
-    typer.echo(f"{target}: {done.tensors} tensors, {_size(done.size_bytes)}{same}, {seconds:.1f} s")
-    typer.echo(f"sha256 {done.sha256}")
+    say(f"{target}: {done.tensors} tensors, {_size(done.size_bytes)}{same}, {seconds:.1f} s")
+    say(f"sha256 {done.sha256}")
 
 
 def _restore_refined(archive: Path, target: Path, refine: str, restoring: "Restoring") -> None:
@@ -169,14 +167,12 @@ def _restore_refined(archive: Path, target: Path, refine: str, restoring: "Resto
         done = restore_refined(archive, target, toggles, restoring=restoring, progress=progress)
         seconds = time.monotonic() - began
     written = done.restored
-    typer.echo(
-        f"{target}: {done.refined} of {written.tensors} tensors refined, {_size(written.size_bytes)}, {seconds:.1f} s"
-    )
+    say(f"{target}: {done.refined} of {written.tensors} tensors refined, {_size(written.size_bytes)}, {seconds:.1f} s")
     for each in (*missing, *done.fallbacks):
-        typer.echo(f"{each.wanted}: {each.used} instead: {each.reason}")
+        say(f"{each.wanted}: {each.used} instead: {each.reason}")
     for note in done.notes:
-        typer.echo(note)
-    typer.echo(f"sha256 {written.sha256}")
+        say(note)
+    say(f"sha256 {written.sha256}")
 
 
 @archive_app.command()
@@ -185,22 +181,22 @@ def inspect(
     most: Annotated[int, typer.Option(min=0, help="Tensors to list, the largest in the archive first.")] = 40,
 ) -> None:
     """Show what an archive holds; only its index is read."""
-    from flows.terminal import wide_console
+    from flows.console import wide_console
     from tasks.codecs.container import read_index
 
     with told():
         index = read_index(archive)
         size = archive.stat().st_size
         ratio = index.source.size_bytes / size
-        typer.echo(
+        say(
             f"{archive}: {index.source.format}, {len(index.tensors)} tensors, {_size(index.source.size_bytes)} -> "
             f"{_size(size)}, {ratio:.3f} x smaller\nsource sha256 {index.source.sha256}"
         )
         for file in index.source.files if len(index.source.files) > 1 else ():
-            typer.echo(f"  {file.name}: {file.tensors} tensors, {_size(file.size_bytes)}")
+            say(f"  {file.name}: {file.tensors} tensors, {_size(file.size_bytes)}")
         if index.base is not None:
             below = index.base
-            typer.echo(f"a difference to {below.file} (index {below.index_sha256[:16]}), {below.depth} archives below")
+            say(f"a difference to {below.file} (index {below.index_sha256[:16]}), {below.depth} archives below")
         wide_console().print(_table(index, most))
 
 
@@ -221,7 +217,7 @@ def verify(
     below = f", with the {done.depth} archives below it" if done.depth else ""
     below += f", {done.rebuilt} made from their recipes" if done.rebuilt else ""
     below += f", {done.not_rebuilt} with a recipe not made" if done.not_rebuilt else ""
-    typer.echo(f"{archive}: {done.tensors} tensors, {_size(done.archive_bytes)}, sound{below}, {seconds:.1f} s")
+    say(f"{archive}: {done.tensors} tensors, {_size(done.archive_bytes)}, sound{below}, {seconds:.1f} s")
 
 
 def beside(checkpoint: Path) -> Path:
@@ -288,6 +284,9 @@ def _size(octets: float) -> str:
 
 def _table(index: "Index", most: int) -> object:
     from rich.table import Table
+    from rich.text import Text
+
+    from tasks.report.plain import one_line
 
     table = Table(title="Tensors, the largest in the archive first", title_justify="left")
     for column in ("tensor", "type", "shape"):
@@ -306,5 +305,6 @@ def _table(index: "Index", most: int) -> object:
         ratio = f"{stored.raw_bytes / stored.packed_bytes:.2f}" if stored.packed_bytes else ""
         shape = " x ".join(str(length) for length in stored.shape) or "number"
         raw, packed = _size(stored.raw_bytes), _size(stored.packed_bytes)
-        table.add_row(stored.name, stored.dtype, shape, raw, packed, ratio, ", ".join(how))
+        cells = (stored.name, stored.dtype, shape, raw, packed, ratio, ", ".join(how))
+        table.add_row(*(Text(one_line(cell)) for cell in cells))  # rich would take [brackets] of a name for markup
     return table

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.readers.scaling.prices_csv import read_prices
 from data.readers.scaling.series_csv import read_series
+from data.whole_file import write_whole
 from flows.params import EffortName, Solver
+from flows.permitted import require_permitted
+from flows.report_link import publish_page
 from flows.run_folder import run_folder
 from qiskit_solvers.qaoa import Qaoa
 from tasks.allocate_budget import TABLE_LEVELS
@@ -84,6 +87,7 @@ def spend_budget(params: BudgetParams) -> str:
         BadSource: one is no such table, a dimension has no price or no law, or a price is of no dimension.
         BadRecord: the budget does not pay for the smallest scales, or the output cannot be written.
     """
+    require_permitted(params)
     with run_folder(params.output) as folder:
         found = answered(params)
         told = as_json(
@@ -93,11 +97,10 @@ def spend_budget(params: BudgetParams) -> str:
             seed=params.seed,
             draws=params.draws,
         )
-        (folder.path / ANSWER).write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        (folder.path / PAGE).write_text(page(found), encoding="utf-8")
+        write_whole(folder.path / ANSWER, json.dumps(told, indent=1, allow_nan=False) + "\n")
+        write_whole(folder.path / PAGE, page(found))
     create_markdown_artifact(markdown(found), key="spend-budget-summary", description="What the budget is spent on")
-    link = (folder.final.resolve() / PAGE).as_uri()
-    create_link_artifact(link, key="spend-budget-report", link_text="Report", description="The budget as a page")
+    publish_page(folder.final / PAGE, "spend-budget", "The budget as a page")
     return str(folder.final)
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import options
-from flows.told import told
+from flows.told import say, told
 from tasks.report.plain import one_line
 from tasks.report.quantities import number
 
@@ -35,8 +35,9 @@ def budget(
     from pydantic import ValidationError
 
     from flows.budget import ANSWER, PAGE, BudgetParams, spend_budget
+    from flows.console import wide_console
     from flows.params import SOLVERS
-    from flows.terminal import wide_console, with_progress
+    from flows.terminal import with_progress
 
     fields: dict[str, object] = {
         "budget_usd": usd,
@@ -57,12 +58,12 @@ def budget(
         folder = Path(with_progress(spend_budget, params))
         found = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
         wide_console().print(_bought(found), _reached(found))
-        typer.echo(f"{found['lead']}\n{found['claim']}")
+        say(f"{found['lead']}\n{found['claim']}")
         for each in found["fallbacks"]:
-            typer.secho(f"  {each['wanted']} failed: {each['reason']}", fg="red", err=True)
+            say(f"  {each['wanted']} failed: {each['reason']}", fg="red", err=True)
         for note in found["notes"]:
-            typer.echo(f"  {one_line(note)}")
-        typer.echo(f"answer  {folder / ANSWER}\nreport  {folder / PAGE}")
+            say(f"  {one_line(note)}")
+        say(f"answer  {folder / ANSWER}\nreport  {folder / PAGE}")
 
 
 def _bought(found: dict[str, Any]) -> Table:

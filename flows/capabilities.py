@@ -9,7 +9,9 @@ import numpy as np
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import Action, Fallback
 from data.transition import apply_actions
-from flows.params import TWINS, Params
+from flows.params import Params
+from flows.refining import Posed, refining
+from flows.stages import NONE_KEPT, Stages
 from flows.watch import Watch
 from tasks.earlier_plan import kept_note
 from tasks.plan import Part
@@ -18,7 +20,7 @@ from tasks.problems.placement import Placement
 from tasks.problems.power import Power
 from tasks.problems.protocol import Steady
 from tasks.problems.routing import Routing
-from tasks.refine import LastPlan, refine_plan
+from tasks.refine import Refined
 
 Build = Callable[[Snapshot, Forecast, Params], tuple[Steady[Any], ...]]
 """Turns a state, what is forecast about it and what was asked for into problems; their decisions differ in type."""
@@ -52,9 +54,18 @@ def _experts(state: Snapshot, deployment: str, forecast: Forecast, params: Param
 
 BUILDERS: Mapping[str, Build] = {"placement": _placement, "power": _power, "routing": _routing}
 
+EARLY = {"placement": 0, "routing": 1, "power": 2}
+"""In which order a team begins nouns before their turn: placement comes first anyway; where experts stand rarely turns
+on it, and when jobs can start often does."""
+
 
 def improve(
-    snapshot: Snapshot, forecast: Forecast, params: Params, watch: Watch, earlier: tuple[Action, ...] = ()
+    snapshot: Snapshot,
+    forecast: Forecast,
+    params: Params,
+    watch: Watch,
+    earlier: tuple[Action, ...] = (),
+    stages: Stages = NONE_KEPT,
 ) -> list[Part]:
     """Refine each noun that was asked for, on the state that the ones before it leave behind.
 
@@ -64,23 +75,48 @@ def improve(
         params: what was asked for.
         watch: told how far the work is; its guard ends the loops.
         earlier: actions of the last plan, starts counted from now; none where there is no such plan.
+        stages: parts that an earlier try of this run has found already.
     """
     nouns = [noun for noun in BUILDERS if noun in params.nouns]
     seeds = np.random.SeedSequence(params.seed).spawn(len(BUILDERS))
+    origins = {noun: BUILDERS[noun](snapshot, forecast, params) for noun in nouns}
     state = snapshot
     parts: list[Part] = []
-    for number, noun in enumerate(nouns):
-        build = BUILDERS[noun]
-        low, high = (0.1 + 0.75 * (number + step) / len(nouns) for step in (0, 1))
-        problems = build(state, forecast, params)
-        origins = build(snapshot, forecast, params)
+
+    def posed(noun: str, problems: tuple[Steady[Any], ...]) -> list[Posed]:
         draws = seeds[list(BUILDERS).index(noun)].generate_state(max(1, len(problems)), np.uint64)
-        for position, (problem, origin) in enumerate(zip(problems, origins, strict=True)):
-            span = ((low + (high - low) * (position + step) / len(problems)) for step in (0, 1))
-            progress = watch.within(f"refine {problem.name}", *span)
-            part = _part(problem, origin, params, int(draws[position]), watch, progress, earlier)
-            parts.append(_within_site_caps(part, state, recaps="power" in nouns) if noun == "placement" else part)
-            state = apply_actions(state, parts[-1].actions)
+        return [
+            Posed(problem, int(draw), problem.carried(earlier) if earlier else None)
+            for problem, draw in zip(problems, draws.tolist(), strict=False)
+        ]
+
+    with refining(params, watch) as work:
+        if work.team is not None:
+            for noun in nouns:
+                for position, one in enumerate(posed(noun, origins[noun])):
+                    work.begin(noun, position, one, urgency=EARLY[noun])
+        for number, noun in enumerate(nouns):
+            low, high = (0.1 + 0.75 * (number + step) / len(nouns) for step in (0, 1))
+            problems = posed(noun, BUILDERS[noun](state, forecast, params))
+            for position, one in enumerate(problems):
+                work.begin(noun, position, one)
+            for position, (one, origin) in enumerate(zip(problems, origins[noun], strict=True)):
+                first, last = (low + (high - low) * (position + step) / len(problems) for step in (0, 1))
+
+                def found(
+                    noun: str = noun,
+                    position: int = position,
+                    one: Posed = one,
+                    origin: Steady[Any] = origin,
+                    span: tuple[float, float] = (first, last),
+                    state: Snapshot = state,
+                ) -> Part:
+                    part = _part(one, origin, work.refined(noun, position, one, span), earlier)
+                    return _within_site_caps(part, state, recaps="power" in nouns) if noun == "placement" else part
+
+                inputs = (params.options(), one.problem.name, one.seed, snapshot, state, earlier)
+                parts.append(stages.part(one.problem.name, inputs, found))
+                state = apply_actions(state, parts[-1].actions)
     return parts
 
 
@@ -113,30 +149,13 @@ def _within_site_caps(part: Part, state: Snapshot, *, recaps: bool) -> Part:
     )
 
 
-def _part(
-    problem: Steady[Any],
-    origin: Steady[Any],
-    params: Params,
-    seed: int,
-    watch: Watch,
-    progress: Callable[[str, float], None],
-    earlier: tuple[Action, ...],
-) -> Part:
-    """Refine one problem; ``origin`` is the same problem posed by the cluster as it is now."""
-    carried = problem.carried(earlier) if earlier else None
-    twins = tuple(solver for solver in TWINS if solver.kind != params.solver.kind)
-    refined = refine_plan(
-        problem,
-        params.solver,
-        effort=params.work,
-        twins=twins,
-        seed=seed,
-        expired=watch.expired,
-        progress=progress,
-        last=None if carried is None else LastPlan(carried, problem.nearer, params.stability),
-    )
+def _part(posed: Posed, origin: Steady[Any], refined: Refined[Any], earlier: tuple[Action, ...]) -> Part:
+    """Return what becomes of one problem; ``origin`` is the same problem posed by the cluster as it is now."""
+    problem = posed.problem
     actions = problem.actions(refined.decision)
-    kept = "" if carried is None else kept_note(problem.name, earlier, problem.actions(carried), actions)
+    kept = ""
+    if posed.carried is not None:
+        kept = kept_note(problem.name, earlier, problem.actions(posed.carried), actions)
     return Part(
         actions=actions,
         before=origin.figures(origin.incumbent()),

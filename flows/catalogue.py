@@ -1,5 +1,9 @@
-"""Which deployments are there? Those of prefect.yaml, as values that can be served or checked."""
+"""Which deployments are there? Those of prefect.yaml, as values that can be served or checked.
 
+``python -m flows.catalogue`` checks the whole file without a server, before ``prefect deploy --all`` changes one.
+"""
+
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,14 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from flows.catalogue_rules import problems
+
 FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
+
+
+def document() -> object:
+    """Return prefect.yaml as it stands."""
+    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
 def entries() -> list[dict[str, Any]]:
@@ -48,3 +59,10 @@ def _schedule(schedule: dict[str, Any]) -> Schedule:
     if "cron" in schedule:
         return Cron(schedule["cron"], **shared)
     return Interval(schedule["interval"], **shared)
+
+
+if __name__ == "__main__":
+    wrong = problems(document())
+    lines = wrong or [f"{len(entries())} deployments, nothing wrong"]
+    (sys.stderr if wrong else sys.stdout).writelines(f"{FILE.name}: {line}\n" for line in lines)
+    sys.exit(1 if wrong else 0)

@@ -13,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import SourceUnavailable
 from flows.archive_commands import beside
+from flows.permitted import require_permitted
 from flows.watch import Listener, artifact_progress
 from tasks.codecs.compress import Progress
 from tasks.codecs.container import read_index
 from tasks.codecs.keeping import CHAIN_MAX, Packing
 from tasks.codecs.restore import Restoring
 from tasks.compress import compress_to_archive, restore_from_archive, verify_stored
+from tasks.report.markdown_text import code, escaped
 
 STEP = 0.05
 """Share of a phase after which its progress is told again."""
@@ -156,13 +158,15 @@ def handle_checkpoint(params: CheckpointParams) -> str:
         SourceUnavailable: a file is missing or cannot be read, also after retries.
         BadRecord: a file is damaged, or something else stands where one was to be written.
     """
+    require_permitted(params)
     progress = _shares(artifact_progress(params.ask.do, key="checkpoint-progress"))
     path, told = params.ask(progress)
     progress("finished", 1, 1)
-    lines = [f"**{params.ask.do}**: `{path.resolve()}`", *(f"- {name}: {value}" for name, value in told.items())]
+    figures = (f"- {name}: {escaped(str(value))}" for name, value in told.items())
+    lines = [f"**{params.ask.do}**: {code(str(path.resolve()))}", *figures]
     create_markdown_artifact("\n".join(lines), key="checkpoint-summary", description="What came of it")
     create_link_artifact(
-        path.resolve().as_uri(), key="checkpoint-result", link_text=path.name, description="The result"
+        path.resolve().as_uri(), key="checkpoint-result", link_text=escaped(path.name), description="The result"
     )
     return str(path)
 

@@ -2,11 +2,13 @@
 
 from prefect import flow
 
+from flows.freshness import unless_late
 from flows.params import OptimizeParams
 from flows.pipeline import plan_cluster
 
 
 @flow(name="optimize-cluster", flow_run_name="optimize-{params.source.kind}-{params.effort}", retries=0)
+@unless_late
 def optimize_cluster(params: OptimizeParams) -> str:
     """Place gangs, schedule jobs under a power cap, re-place experts and archive checkpoints, in one plan.
 

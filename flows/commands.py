@@ -9,11 +9,16 @@ import typer
 
 from data.errors import BadRecord
 from flows import options
+from flows.apply_commands import apply
 from flows.archive_commands import archive_app
 from flows.budget_command import budget
+from flows.doctor_command import doctor
 from flows.fleet_commands import fleet_app, run_fleet
+from flows.history_command import history
+from flows.http_commands import http
 from flows.own_inputs import experts, links, tokens
 from flows.scaling_command import scaling
+from flows.tidy_command import tidy
 from flows.told import told
 
 if TYPE_CHECKING:
@@ -70,6 +75,7 @@ def run(  # each option is one field of the form
     stability: options.Stability = 0.01,
     power_model: options.PowerModel = None,
     guard: options.Guard = 900.0,
+    workers: options.Workers = "1",
     topology: options.Topology = None,
     topology_match: options.TopologyMatch = "name",
     prometheus: options.Prometheus = None,
@@ -79,13 +85,15 @@ def run(  # each option is one field of the form
     if context.invoked_subcommand is not None:
         _nothing_before(context)
         return
-    from flows.cluster import optimize_cluster
-    from flows.params import SOLVERS
-    from flows.terminal import list_sources, run_in_terminal
-
     if sources:
+        from flows.console import list_sources
+
         list_sources()
         return
+    from flows.cluster import optimize_cluster
+    from flows.params import SOLVERS
+    from flows.terminal import run_in_terminal
+
     given: dict[str, object] = {
         "sample": sample and {"name": sample},
         "snapshot": snapshot and {"path": snapshot},
@@ -115,6 +123,7 @@ def run(  # each option is one field of the form
             "stability": stability,
             "power_model": power_model,
             "guard_s": guard,
+            "workers": options.workers_of(workers),
             "topology": topology,
             "topology_match": topology_match,
             "telemetry": None if prometheus is None else {"url": prometheus},
@@ -166,7 +175,7 @@ def _source(given: dict[str, object], text: str | None) -> object:
 def show(path: PlanPath = LATEST) -> None:
     """Show what a plan changes, what it gains, and who found it."""
     from data.readers.plan import read_plan
-    from flows.terminal import wide_console
+    from flows.console import wide_console
     from tasks.report.text import plan_tables
 
     with told():
@@ -183,8 +192,8 @@ def verify(
     """Check a plan from scratch: constraints, figures, archives, and that it can be undone."""
     from data.readers.plan import check_fresh, read_plan
     from data.readers.snapshot import read_snapshot
-    from flows.publish import SNAPSHOT
-    from flows.terminal import verdict_table, wide_console
+    from flows.console import verdict_table, wide_console
+    from flows.run_folder import SNAPSHOT
     from tasks.validate import validate
 
     with told():
@@ -258,7 +267,7 @@ def train(
     snapshot: Annotated[
         Path | None, typer.Option(help="A snapshot with measured jobs. Default: the small sample.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/power"),
+    output: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("runs/models/power"),
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Teach the power forecaster on measured jobs; `run --power-model FILE` uses what it stores."""
@@ -297,8 +306,12 @@ def schema(
     sys.stdout.write(schema_text(name))
 
 
-for command in (experts, tokens, links, scaling, budget):
+for command in (apply, experts, tokens, links, scaling, budget):
     app.command()(command)
+app.command()(doctor)
+app.command()(history)
+app.command()(tidy)
+app.command()(http)
 
 
 @app.command("compile")

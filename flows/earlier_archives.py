@@ -5,21 +5,21 @@ the new run: it takes no room, and the older run may be deleted.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from data.errors import BadRecord, BadSource, PlanRefused, SourceUnavailable
-from data.readers.plan import LOOKED_AT, read_plan
+from data.readers.plan import LOOKED_AT, may_suit, read_plan
 from data.readers.snapshot import read_snapshot
+from data.schemas.checkpoint import Checkpoint
 from data.schemas.plan import Compress
+from flows.run_folder import CHECKPOINTS, PLAN, SNAPSHOT
 from tasks.codecs.archive import Archive, open_archive
 from tasks.codecs.origin import digest
 from tasks.codecs.verify import verify_archive
-
-PLAN = "plan.json"
-SNAPSHOT = "snapshot.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Earlier:
         sha256: of the archive, as its plan says.
     """
 
-    job: str
+    job: str | None
     checkpoint: str
     step: int
     path: Path
@@ -47,11 +47,13 @@ class Found:
 
     Args:
         bases: by job.
+        same: by checkpoint; archives of what had the same id, job and step. Nobody has looked into them.
         notes: archives that could not serve, and why.
     """
 
     bases: Mapping[str, Earlier]
     notes: tuple[str, ...] = ()
+    same: Mapping[str, Earlier] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +71,30 @@ class Linked:
     def remove(self) -> None:
         """Take the links away again; the archives stay in their own runs."""
         for link in self.links:
-            link.unlink()
+            link.unlink(missing_ok=True)
 
 
-def earlier_archives(runs: Path, cluster: str, steps: Mapping[str, int]) -> Found:
-    """Find for each job the newest archive that an earlier run made and that still verifies.
+def earlier_archives(runs: Path, cluster: str, wanted: Sequence[Checkpoint]) -> Found:
+    """Find the newest archive of each checkpoint, or else the newest before it of its job that still verifies.
 
     Args:
-        runs: folder of the runs; the newest :data:`~data.readers.plan.LOOKED_AT` are looked at.
+        runs: folder of the runs; the newest :data:`~data.readers.plan.LOOKED_AT` of this cluster that made archives
+            are looked at, however many of other flows lie between.
         cluster: whose plans count.
-        steps: the step before which it has to be, by job.
+        wanted: checkpoints that have no archive, in the order of their steps.
     """
+    steps = {one.job: one.step for one in reversed(wanted) if one.job is not None}
+    ids = {(one.id, one.job, one.step) for one in wanted}
+    same: dict[str, Earlier] = {}
     bases: dict[str, Earlier] = {}
     notes: list[str] = []
-    named = [run for run in runs.iterdir() if not run.is_symlink() and (run / PLAN).is_file()] if steps else []
-    for run in sorted(named, key=lambda run: run.name, reverse=True)[:LOOKED_AT]:
-        if bases.keys() >= steps.keys():
+    for run in islice(_archiving(runs, cluster), LOOKED_AT):
+        if all(one.id in same or one.job in bases for one in wanted):
             break
         for one in sorted(_archives_of(run, cluster), key=lambda one: one.step, reverse=True):
-            if one.job in bases or one.step >= steps.get(one.job, 0):
+            if (one.checkpoint, one.job, one.step) in ids:
+                same.setdefault(one.checkpoint, one)
+            if one.job is None or one.job in bases or one.step >= steps.get(one.job, 0):
                 continue
             try:
                 _expect_sound(one)
@@ -95,41 +102,52 @@ def earlier_archives(runs: Path, cluster: str, steps: Mapping[str, int]) -> Foun
                 notes.append(f"checkpoints: the archive of {one.checkpoint} from run {run.name} is no base: {error}")
             else:
                 bases[one.job] = one
-    return Found(bases, tuple(notes))
+    return Found(bases, tuple(notes), same)
 
 
-def link_chain(earlier: Earlier, folder: Path, names: frozenset[str]) -> Linked:
+def _archiving(runs: Path, cluster: str) -> Iterator[Path]:
+    """Yield the runs that made archives and say that they are of ``cluster``, the newest first."""
+    for run in sorted(runs.iterdir(), key=lambda run: run.name, reverse=True):
+        archives = not run.is_symlink() and (run / CHECKPOINTS).is_dir() and (run / PLAN).is_file()
+        if archives and may_suit(run / PLAN, cluster, ()):
+            yield run
+
+
+def link_chain(earlier: Earlier, folder: Path, names: frozenset[str], own: str | None = None) -> Linked:
     """Link an archive and those below it into ``folder``.
 
     Args:
         earlier: the archive.
         folder: of the archives of the new run.
         names: of the archives that the new run will write there.
+        own: what the archive is to be called; its own name by default, with the step where that is one of ``names``.
 
     Raises:
         BadRecord: another file has, or will have, a name that one below it must keep; or no links can be made.
         SourceUnavailable: an archive is gone.
     """
     made: list[Path] = []
-    own = earlier.path.name if earlier.path.name not in names else f"{earlier.path.stem}-step{earlier.step}.qfz"
+    kept = earlier.path.name if earlier.path.name not in names else f"{earlier.path.stem}-step{earlier.step}.qfz"
+    top_name = own or kept
     try:
         with open_archive(earlier.path) as top:
             archive: Archive | None = top
             while archive is not None:
-                link = folder / (own if archive is top else archive.path.name)
-                if link.name in names or (link.exists() and not link.samefile(archive.path)):
+                link = folder / (top_name if archive is top else archive.path.name)
+                free = link.name not in names or (own is not None and archive is top)
+                if not (link.samefile(archive.path) if link.exists() else free):
                     raise BadRecord(str(archive.path), f"a name that is free in {folder.name}", link.name)
                 if not link.exists():
                     os.link(archive.path, link)
                     made.append(link)
                 archive = archive.base
     except (BadRecord, SourceUnavailable, OSError) as error:
-        Linked(folder / own, tuple(made)).remove()
+        Linked(folder / top_name, tuple(made)).remove()
         if isinstance(error, OSError):
             expected = "a folder of runs in which files can be linked"
             raise BadRecord(str(earlier.path), expected, error.strerror or str(error)) from error
         raise
-    return Linked(folder / own, tuple(made))
+    return Linked(folder / top_name, tuple(made))
 
 
 def _archives_of(run: Path, cluster: str) -> Iterator[Earlier]:
@@ -142,7 +160,7 @@ def _archives_of(run: Path, cluster: str) -> Iterator[Earlier]:
         known = {one.id: one for one in read_snapshot(run / SNAPSHOT).snapshot.checkpoints}
         for action in actions:
             one = known.get(action.checkpoint)
-            if one is None or one.job is None or action.after is None:
+            if one is None or action.after is None:
                 continue
             path = run / action.after.path
             if path.resolve().is_relative_to(run.resolve()):

@@ -10,6 +10,7 @@ SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_SERVER_API_HOST": "127.0.0.1",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; the automation of deployments/automations.yaml waits for it
     "OMP_NUM_THREADS": "1",  # one thread per process: the same sums in the same order on every machine
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",

@@ -19,7 +19,7 @@ fleet_app = typer.Typer(
 )
 
 PlanPath = Annotated[Path, typer.Argument(help="fleet_plan.json, or the folder of a run.")]
-LATEST = Path("runs/latest")
+LATEST = Path("runs/latest-fleet")
 
 
 def run_fleet(
@@ -79,15 +79,14 @@ def run_fleet(
     from data.readers.fleet.plan_file import read_fleet_plan
     from flows.fleet import plan_fleet
     from flows.fleet_publish import PLAN, REPORT
-    from flows.terminal import with_progress
+    from flows.run_folder import LATEST_FLEET
+    from flows.terminal import also, with_progress
 
     with told():
         result = with_progress(plan_fleet, params)
         folder = params.output / result.rsplit("/", 1)[-1]
         _print(read_fleet_plan(folder))
-        typer.echo(
-            f"\nplan    {folder / PLAN}\nreport  {folder / REPORT}\nalso    {params.output / 'latest'} points there"
-        )
+        typer.echo(f"\nplan    {folder / PLAN}\nreport  {folder / REPORT}\n{also(folder, LATEST_FLEET)}")
 
 
 def _source(fleet: Path | None, text: str | None) -> object:
@@ -133,7 +132,7 @@ def _form(given: dict[str, object]) -> "FleetParams":
 
 def _print(plan: object) -> None:
     from data.schemas.fleet_plan import FleetPlan
-    from flows.terminal import wide_console
+    from flows.console import wide_console
     from tasks.report.fleet_text import plan_tables
 
     if isinstance(plan, FleetPlan):
@@ -182,8 +181,8 @@ def verify(
     """Check a plan from scratch: limits at its end and at every step, figures, digests, and that it can be undone."""
     from data.readers.fleet.fleet_file import read_fleet
     from data.readers.fleet.plan_file import FILE_NAME, read_fleet_plan
+    from flows.console import verdict_table, wide_console
     from flows.fleet_publish import FLEET
-    from flows.terminal import verdict_table, wide_console
     from tasks.fleet.plan import check_fresh
     from tasks.validation.fleet import verify_fleet_plan
 

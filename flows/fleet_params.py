@@ -145,7 +145,11 @@ class FleetParams(BaseModel):
         description="fleet_plan.json, a run's folder, or a folder of runs: tells what drifted since",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, title="Seed")
-    output: Path = Field(default=Path("runs"), title="Output folder", description="A folder for each run is made in it")
+    output: Path = Field(
+        default=Path("runs"),
+        title="Output folder",
+        description="A folder for each run is made in it; 'latest-fleet' points at the last plan",
+    )
 
     def read(self) -> FleetReading:
         """Return the fleet with the outages and limits that this run asks for.

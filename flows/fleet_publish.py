@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from data.readers.fleet.fleet_file import write_fleet
 from data.readers.fleet.plan_file import FILE_NAME
 from data.schemas.fleet import Fleet
 from data.schemas.fleet_plan import FLEET_PLAN, FleetPlan
-from data.whole_file import whole_file
+from data.whole_file import FOLDER_MODE, whole_file
+from flows.report_link import publish_page
 from tasks.fleet.latency_frontier import LatencyChoice
 from tasks.fleet.plan import diff_text
 from tasks.fleet.renderings.kubernetes import as_kubernetes
@@ -19,6 +20,7 @@ from tasks.fleet.renderings.opentofu import as_opentofu
 from tasks.fleet.renderings.skypilot import as_skypilot
 from tasks.report.fleet_page import figure_row, headline, render_fleet_report
 from tasks.report.fleet_tables import Table, change_table, solver_table
+from tasks.report.markdown_text import code, escaped, fenced
 from tasks.report.quantities import counted
 from tasks.validation.verdict import Verdict
 
@@ -54,7 +56,7 @@ def write_fleet_run(
     }
     write_fleet(fleet, folder / FLEET)
     for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         with whole_file(folder / name) as file:
             file.write(text.encode())
 
@@ -86,28 +88,27 @@ def _told(rendered: dict[str, Rendered]) -> list[str]:
 
 def publish_fleet_artifacts(plan: FleetPlan, verdict: Verdict, folder: Path) -> None:
     """Publish the artifacts of a run whose files lie in ``folder``."""
-    summary = summary_markdown(plan, verdict) + f"\nFiles: `{folder.resolve()}`\n"
+    summary = summary_markdown(plan, verdict) + f"\nFiles: {code(str(folder.resolve()))}\n"
     create_markdown_artifact(summary, key=f"{KEY}-summary", description="What the plan changes")
     create_table_artifact(_rows(change_table(plan)), key=f"{KEY}-changes", description="What is rented and given back")
     create_table_artifact(_rows(solver_table(plan)), key=f"{KEY}-solvers", description="What each method reached")
-    link = (folder.resolve() / REPORT).as_uri()
-    create_link_artifact(link, key=f"{KEY}-report", link_text="Report", description="The report of the run")
+    publish_page(folder / REPORT, KEY, "The report of the run")
 
 
 def summary_markdown(plan: FleetPlan, verdict: Verdict) -> str:
     """Return what an operator reads first."""
     passed = sum(check.passed for check in verdict.checks)
-    lines = [f"**{headline(plan)}**", "", f"{passed} of {len(verdict.checks)} checks passed.", ""]
+    lines = [f"**{escaped(headline(plan))}**", "", f"{passed} of {len(verdict.checks)} checks passed.", ""]
     lines += ["| figure | before | after | change |", "| --- | ---: | ---: | ---: |"]
     for metric in plan.metrics:
         row = figure_row(metric)
-        lines.append(f"| {row.label} | {row.before} | {row.after} | {row.change} |")
+        lines.append(f"| {' | '.join(map(escaped, (row.label, row.before, row.after, row.change)))} |")
     text = diff_text(plan).splitlines()
     cut = (
         [*text[:MOST_LINES], f"... {len(text) - MOST_LINES - 1} more", text[-1]] if len(text) > MOST_LINES + 1 else text
     )
-    lines += ["", "```", *cut, "```", ""]
-    lines += [f"- {note.replace('|', '/')}" for note in plan.notes]
+    lines += ["", fenced("\n".join(cut)), ""]
+    lines += [f"- {escaped(note)}" for note in plan.notes]
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """Links alone: in which rounds are the messages of a collective sent? From an edge list to rounds as JSON."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.errors import BadRecord, BadSource
 from data.readers.transfers import BANDWIDTH_GB_PER_S, GIGABYTES, read_transfers
 from data.schemas.transfers import ROUND_SCHEDULE, RoundSchedule
+from data.whole_file import write_whole
 from flows.params import EFFORTS, TWINS, EffortName, Solver
+from flows.permitted import require_permitted
 from flows.run_folder import run_folder
 from qiskit_solvers.qaoa import Qaoa
+from tasks.report.markdown_text import escaped
+from tasks.report.plain import one_line
 from tasks.schedule_transfers import Method, Sending, schedule_rounds
 
 FILE_NAME = "rounds.json"
@@ -71,6 +76,7 @@ def schedule_links(params: LinksParams) -> str:
         BadSource: it holds rows that cannot be used, or asks for what cannot be done.
         PlanRefused: the validator found the rounds wrong; nothing was written.
     """
+    require_permitted(params)
     transfers = read_transfers(
         params.transfers, gigabytes=params.gigabytes, bandwidth_gb_per_s=params.bandwidth_gb_per_s
     )
@@ -94,13 +100,13 @@ def schedule_links(params: LinksParams) -> str:
             record = BadRecord(params.transfers.name, "transfers that can be scheduled", str(error))
             raise BadSource(str(params.transfers), [record]) from error
         content = ROUND_SCHEDULE.dump_json(schedule, indent=1)
-        (folder.path / FILE_NAME).write_bytes(content + b"\n")
-    create_markdown_artifact(summary(schedule), key="schedule-links", description="Rounds of the transfers")
+        write_whole(folder.path / FILE_NAME, content + b"\n")
+    create_markdown_artifact(summary(schedule, escaped), key="schedule-links", description="Rounds of the transfers")
     return str(folder.final)
 
 
-def summary(schedule: RoundSchedule) -> str:
-    """Return what an operator reads first."""
+def summary(schedule: RoundSchedule, shown: Callable[[str], str] = one_line) -> str:
+    """Return what an operator reads first; ``shown`` makes the words of the schedule safe for where that is."""
     best = "the least possible" if schedule.optimal else f"at least {schedule.bound_s:.6g} s are needed"
     where = f" on {schedule.planes} planes" if schedule.planes > 1 else ""
     before = "no change" if schedule.before_s <= reached_s(schedule) else f"{schedule.before_s:.6g} s before"
@@ -113,11 +119,11 @@ def summary(schedule: RoundSchedule) -> str:
         )
     lines = [
         f"**{len(schedule.rounds)} rounds{where}, {schedule.makespan_s:.6g} s** ({best}; {before})",
-        f"Method: {schedule.method}.",
+        f"Method: {shown(schedule.method)}.",
         clashes,
-        *(f"{row.method}: {row.cost:.6g} s{reached}{', chosen' * row.chosen}" for row in schedule.solvers),
-        *(f"{fallback.wanted} failed, {fallback.used} stood in: {fallback.reason}" for fallback in schedule.fallbacks),
-        *schedule.notes,
+        *(f"{shown(row.method)}: {row.cost:.6g} s{reached}{', chosen' * row.chosen}" for row in schedule.solvers),
+        *(shown(f"{each.wanted} failed, {each.used} stood in: {each.reason}") for each in schedule.fallbacks),
+        *map(shown, schedule.notes),
     ]
     return "\n\n".join(lines) + "\n"
 

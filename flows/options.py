@@ -61,3 +61,29 @@ Topology = Annotated[Path | None, typer.Option(help="A topology dump that says b
 TopologyMatch = Annotated[Literal["name", "order"], typer.Option(help="How the dump's nodes are found in the source.")]
 Prometheus = Annotated[str | None, typer.Option(help="Address of a Prometheus server with DCGM's metrics.")]
 Sources = Annotated[bool, typer.Option("--sources", help="List the kinds of sources with their fields.")]
+Workers = Annotated[
+    str,
+    typer.Option(
+        metavar="WHO",
+        help="Who computes the same plan: 1 for this process, N processes, dask:N, or tls://HOST:PORT of a scheduler.",
+    ),
+]
+
+
+def workers_of(text: str) -> dict[str, object]:
+    """Return the fields of the form that ``--workers`` means.
+
+    Args:
+        text: as it was given.
+
+    Raises:
+        typer.BadParameter: it means nothing.
+    """
+    if "://" in text:
+        return {"kind": "dask", "address": text}
+    kind, _, count = text.rpartition(":")
+    if kind not in ("", "dask") or not count.isascii() or not count.isdigit():
+        raise typer.BadParameter(f"--workers: expected a number, dask:NUMBER or tls://HOST:PORT, found {text!r}")
+    if not kind and int(count) == 1:
+        return {"kind": "local"}
+    return {"kind": kind or "processes", "count": int(count)}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.told import told
+from flows.told import say, told
 
 
 def experts(
@@ -58,21 +58,21 @@ def tokens(
     with told():
         path = Path(with_progress(route_tokens, params))
         routed = json.loads(path.read_text(encoding="utf-8"))
-        typer.echo(f"{routed['tokens']:,} tokens, {routed['left_out']:,} left out: {routed['settings']['why']}")
+        say(f"{routed['tokens']:,} tokens, {routed['left_out']:,} left out: {routed['settings']['why']}")
         for name, text in (
             ("fullest", "fullest expert over its share"),
             ("crossing_share", "share of work that changes domain"),
             ("mean_way", "mean way, of the longest"),
         ):
-            typer.echo(f"  {text:36}{routed['before'][name]:8.3f} -> {routed['after'][name]:.3f}")
+            say(f"  {text:36}{routed['before'][name]:8.3f} -> {routed['after'][name]:.3f}")
         for row in routed["solvers"]:
             chosen = ", chosen" if row["chosen"] else ""
-            typer.echo(f"  cost of {routed['window_tokens']:,} tokens, {row['method']:24}{row['cost']:12.6g}{chosen}")
+            say(f"  cost of {routed['window_tokens']:,} tokens, {row['method']:24}{row['cost']:12.6g}{chosen}")
         for each in routed["fallbacks"]:
-            typer.echo(f"  {each['wanted']} failed, {each['used']} stood in: {each['reason']}")
+            say(f"  {each['wanted']} failed, {each['used']} stood in: {each['reason']}")
         for record in routed["set_aside"]:
-            typer.secho(f"  set aside: {record}", fg="red", err=True)
-        typer.echo(f"queues  {path}")
+            say(f"  set aside: {record}", fg="red", err=True)
+        say(f"queues  {path}")
 
 
 def links(
@@ -108,5 +108,5 @@ def links(
     with told():
         folder = Path(with_progress(schedule_links, params))
         schedule = ROUND_SCHEDULE.validate_json((folder / FILE_NAME).read_bytes())
-        typer.echo(summary(schedule).replace("**", ""))
-        typer.echo(f"rounds  {folder / FILE_NAME}")
+        say(summary(schedule).replace("**", ""))
+        say(f"rounds  {folder / FILE_NAME}")

@@ -1,11 +1,13 @@
 """What can a run be asked for? The forms that the Prefect UI shows, checked at the door."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from data.errors import BadRecord
 from data.readers.sources import Prometheus, Source
 from data.schemas.cluster import Limits
 from qiskit_solvers.anneal import Anneal
@@ -14,12 +16,16 @@ from qiskit_solvers.exact import Exact
 from qiskit_solvers.path_integral import PathIntegral
 from qiskit_solvers.qaoa import Qaoa
 from qiskit_solvers.rqaoa import Rqaoa
+from tasks.fan_out.dask import Dask, trusted
+from tasks.fan_out.processes import Processes
+from tasks.fan_out.workers import Local
 from tasks.problems.placement_tables import PlacementWeights
 from tasks.problems.routing import RoutingWeights
 from tasks.refine import Effort
 
 Noun = Literal["placement", "power", "routing", "checkpoints"]
 Solver = Annotated[Qaoa | Rqaoa | Boltzmann | Anneal | PathIntegral | Exact, Field(discriminator="kind")]
+Workers = Annotated[Local | Processes | Dask, Field(discriminator="kind")]
 SolverName = Literal["qaoa", "qaoa-simulator", "rqaoa", "boltzmann", "anneal", "path-integral", "exact"]
 EffortName = Literal["quick", "standard", "thorough"]
 
@@ -122,7 +128,7 @@ class RunParams(BaseModel):
     output: Path = Field(
         default=Path("runs"),
         title="Output folder",
-        description="A folder for each run is made in it; 'latest' points at the last",
+        description="A folder for each run is made in it; 'latest' points at the last plan of a cluster",
         json_schema_extra={"position": 7},
     )
     power_model: Path | None = Field(
@@ -143,6 +149,13 @@ class RunParams(BaseModel):
         title="Time guard (s)",
         description="Only a guard: a plan that met it says so",
         json_schema_extra={"position": 9},
+    )
+
+    workers: Workers = Field(
+        default=Local(),
+        title="Workers",
+        description="Who computes: this process, more of this machine, or a Dask cluster; the plan is the same",
+        json_schema_extra={"position": 17},
     )
 
     previous_plan: Path | None = Field(
@@ -173,6 +186,17 @@ class RunParams(BaseModel):
         json_schema_extra={"position": 21},
     )
 
+    @field_validator("workers")
+    @classmethod
+    def _vouched(cls, workers: Workers) -> Workers:
+        """Refuse a scheduler that the environment does not list before anything is computed."""
+        if isinstance(workers, Dask) and workers.address is not None:
+            try:
+                trusted(workers.address, os.environ)
+            except BadRecord as error:
+                raise ValueError(str(error)) from error
+        return workers
+
     @property
     def live(self) -> bool:
         """Whether a service is asked, so that a retry may help."""
@@ -196,8 +220,8 @@ class RunParams(BaseModel):
         return limits
 
     def options(self) -> str:
-        """Return what shaped the plan, as JSON: everything but where it is written."""
-        return self.model_dump_json(exclude={"output"})
+        """Return what shaped the plan, as JSON: everything but where it is written and who computed it."""
+        return self.model_dump_json(exclude={"output", "workers"})
 
 
 class OptimizeParams(RunParams):

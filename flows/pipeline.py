@@ -2,14 +2,22 @@
 
 from importlib.metadata import version
 
+from prefect.runtime import flow_run
+
+from data.digest import snapshot_digest
 from data.errors import PlanRefused
+from flows import decided
 from flows.archives import archive_checkpoints
 from flows.artifacts import publish_artifacts
 from flows.capabilities import improve
 from flows.energy import energy_choices
+from flows.logs import SHORT, run_log
 from flows.params import Params
+from flows.permitted import in_deployment, require_permitted
+from flows.plan_events import tell_plan_ready
 from flows.publish import write_run
-from flows.run_folder import run_folder
+from flows.run_folder import PLAN, run_folder
+from flows.stages import Stages
 from flows.watch import Watch, artifact_progress
 from tasks.earlier_plan import earlier_plan
 from tasks.ingest import ingest_snapshot
@@ -36,17 +44,30 @@ def plan_cluster(params: Params, name: str) -> str:
         BadSource: nothing of it can be planned.
         PlanRefused: the validator found the plan wrong; nothing was written.
     """
-    watch = Watch(params.guard_s, artifact_progress("ingest", key=f"{name}-progress"))
-    with run_folder(params.output) as folder:
+    require_permitted(params)
+    with run_log(name) as log, run_folder(params.output, latest=log.not_latest) as folder:
+        log.write_into(folder)
+        log.tell(decided.asked(params))
+        watch = Watch(params.guard_s, artifact_progress("ingest", key=f"{name}-progress"))
         watch.enter("ingest", 0.0)
         ingest = ingest_snapshot.with_options(retries=RETRIES if params.live else 0)
-        reading = ingest(params.source, params.limit, params.topology, params.topology_match, params.telemetry)
+        stages = Stages.of_run(params.output, str(flow_run.id) if in_deployment() else None)
+        asked_of = params.source, params.limit, params.topology, params.topology_match, params.telemetry
+        files = params.source, params.topology
+        reading = stages.reading((params.options(),), files, lambda: ingest(*asked_of))
+        log.know(cluster=reading.snapshot.cluster, snapshot=snapshot_digest(reading.snapshot)[:SHORT])
+        log.tell(*decided.read(reading))
         watch.enter("predict", 0.05)
         forecast = predict_cluster(reading.snapshot, params.power_model, seed=params.seed)
-        earlier = earlier_plan(params.previous_plan, reading.snapshot, params.nouns)
-        parts = improve(forecast.assumed(reading.snapshot), forecast, params, watch, earlier.actions)
+        log.tell(*decided.forecast_made(forecast))
+        last = params.previous_plan, reading.snapshot, params.nouns
+        earlier = stages.earlier((params.options(), reading.snapshot), lambda: earlier_plan(*last))
+        parts = improve(forecast.assumed(reading.snapshot), forecast, params, watch, earlier.actions, stages)
+        for part in parts:
+            log.tell(*decided.refined(part.rows, part.bounds, part.fallbacks))
         watch.enter("compress", 0.85)
         archives = archive_checkpoints(reading.snapshot, params, folder.path)
+        log.tell(*decided.archived(archives.part.actions, archives.set_aside))
         watch.enter("plan", 0.9)
         plan = assemble_plan(
             reading.snapshot,
@@ -58,8 +79,11 @@ def plan_cluster(params: Params, name: str) -> str:
             options=params.options(),
             seed=params.seed,
         )
+        log.know(plan=plan.sha256[:SHORT])
+        log.tell(decided.planned(plan))
         watch.enter("validate", 0.93)
         verdict = validate_plan(plan, reading.snapshot, folder.path)
+        log.tell(decided.judged(verdict))
         if not verdict.passed:
             wrong = "; ".join(f"{check.name}: {check.detail}" for check in verdict.checks if not check.passed)
             raise PlanRefused(f"the validator refused the plan, nothing was written: {wrong}")
@@ -70,4 +94,6 @@ def plan_cluster(params: Params, name: str) -> str:
             choices = energy_choices(reading.snapshot, forecast, plan.actions, *asked)
         write_run(folder.path, plan, reading.snapshot, forecast, verdict, watch.finish(), choices)
     publish_artifacts(plan, verdict, folder.final, name)
+    tell_plan_ready(plan, folder.final / PLAN)
+    stages.done()  # not before: a server that does not answer makes the run fail, and its retry need not compute
     return str(folder.final)

@@ -2,11 +2,13 @@
 
 from prefect import flow
 
+from flows.freshness import unless_late
 from flows.params import PlacementParams
 from flows.pipeline import plan_cluster
 
 
 @flow(name="optimize-placement", flow_run_name="placement-{params.source.kind}-{params.effort}", retries=0)
+@unless_late
 def optimize_placement(params: PlacementParams) -> str:
     """Plan which GPUs each gang shall hold.
 

@@ -2,11 +2,13 @@
 
 from prefect import flow
 
+from flows.freshness import unless_late
 from flows.params import PowerParams
 from flows.pipeline import plan_cluster
 
 
 @flow(name="optimize-power", flow_run_name="power-{params.source.kind}-{params.effort}", retries=0)
+@unless_late
 def optimize_power(params: PowerParams) -> str:
     """Plan start times and power caps.
 

@@ -9,7 +9,8 @@ from data.readers.snapshot import write_snapshot
 from data.schemas.cluster import Snapshot
 from data.schemas.plan import Plan
 from data.transition import apply_actions
-from data.whole_file import whole_file
+from data.whole_file import FOLDER_MODE, whole_file
+from flows.run_folder import EXPERTS, PLAN, REPORT, SNAPSHOT, TIMINGS
 from tasks.predict import Forecast
 from tasks.problems.power import Power
 from tasks.report.expert_formats import engine_files, not_carried
@@ -21,11 +22,6 @@ from tasks.report.shell import as_shell
 from tasks.report.slurm import as_slurm
 from tasks.validate import Verdict
 
-PLAN = "plan.json"
-SNAPSHOT = "snapshot.json"
-REPORT = "report.html"
-TIMINGS = "timings.json"
-EXPERTS = "experts"
 POWER = {"json": "power.json", "nvidia-smi": "caps.nvidia-smi.sh", "dcgm": "caps.dcgm.sh"}
 RENDERINGS = {"shell": "plan.sh", "slurm": "plan.slurm.sh", "kubernetes": "plan.kubernetes.yaml"}
 
@@ -74,7 +70,7 @@ def write_run(
     }
     texts |= {f"{EXPERTS}/{name}": text for name, text in engine_files(after.deployments).items()}
     for name, text in texts.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(FOLDER_MODE, exist_ok=True)
         with whole_file(folder / name) as file:
             file.write(text.encode())
 

@@ -2,11 +2,13 @@
 
 from prefect import flow
 
+from flows.freshness import unless_late
 from flows.params import RoutingParams
 from flows.pipeline import plan_cluster
 
 
 @flow(name="optimize-routing", flow_run_name="routing-{params.source.kind}-{params.effort}", retries=0)
+@unless_late
 def optimize_routing(params: RoutingParams) -> str:
     """Plan which expert each slot shall hold, for every deployment of the cluster.
 

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from data.errors import BadRecord, BadSource
 from data.readers.scaling.series_csv import read_series
 from data.schemas.scaling import Dimension, SeriesReading
+from data.whole_file import write_whole
+from flows.freshness import unless_late
+from flows.permitted import require_permitted
+from flows.report_link import publish_page
 from flows.run_folder import run_folder
 from tasks.scaling.account import as_json, markdown
 from tasks.scaling.loss import LogHuber
@@ -47,6 +51,7 @@ class ScalingParams(BaseModel):
 
 
 @flow(name="fit-scaling", flow_run_name="scaling-{params.path.name}")
+@unless_late
 def fit_scaling(params: ScalingParams) -> str:
     """Fit a law to each series, and write what was found to a new folder.
 
@@ -61,6 +66,7 @@ def fit_scaling(params: ScalingParams) -> str:
         BadSource: it is no such table, has no row of a wanted dimension, or no series of it can be fitted.
         BadRecord: the output cannot be written.
     """
+    require_permitted(params)
     with run_folder(params.output) as folder:
         reading = wanted(read_series(params.path), params)
         rng = np.random.default_rng(params.seed)
@@ -70,8 +76,7 @@ def fit_scaling(params: ScalingParams) -> str:
             raise BadSource(str(params.path), why)
         write(found, reading, params, folder.path)
     create_markdown_artifact(markdown(found), key="fit-scaling-summary", description="Laws and their intervals")
-    link = (folder.final.resolve() / PAGE).as_uri()
-    create_link_artifact(link, key="fit-scaling-report", link_text="Report", description="The laws as curves")
+    publish_page(folder.final / PAGE, "fit-scaling", "The laws as curves")
     return str(folder.final)
 
 
@@ -114,6 +119,6 @@ def write(found: Study, reading: SeriesReading, params: ScalingParams, folder: P
         notes=reading.notes,
         picture=picture,
     )
-    (folder / LAWS).write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(shown, encoding="utf-8")
-    (folder / PICTURE).write_bytes(picture)
+    write_whole(folder / LAWS, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    write_whole(folder / PAGE, shown)
+    write_whole(folder / PICTURE, picture)

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
-from flows.told import told
+from flows.told import say, told
 
 
 def scaling(
@@ -45,19 +45,19 @@ def scaling(
         folder = Path(with_progress(fit_scaling, params))
         found = json.loads((folder / LAWS).read_text(encoding="utf-8"))
         for each in found["series"]:
-            typer.echo(_line(each))
+            say(_line(each))
             if each["asked"]:
-                typer.echo(f"  {_asked(each)}")
+                say(f"  {_asked(each)}")
             if each["refused"]:
-                typer.secho(f"  refused: {each['refused']}", fg="red", err=True)
+                say(f"  refused: {each['refused']}", fg="red", err=True)
         for each in found["unfitted"]:
-            typer.secho(f"not fitted: {each['why']}", fg="red", err=True)
+            say(f"not fitted: {each['why']}", fg="red", err=True)
         for record in [*found["set_aside"], *found["repeated"]]:
-            typer.secho(f"  set aside: {record}", fg="red", err=True)
+            say(f"  set aside: {record}", fg="red", err=True)
         for note in found["notes"]:
-            typer.echo(f"  {note}")
-        typer.echo(f"laws    {folder / LAWS}")
-        typer.echo(f"report  {folder / PAGE}")
+            say(f"  {note}")
+        say(f"laws    {folder / LAWS}")
+        say(f"report  {folder / PAGE}")
 
 
 def _line(series: dict[str, object]) -> str:

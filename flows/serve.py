@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,23 +14,39 @@ import typer
 from data.errors import SourceUnavailable
 
 HOST = "127.0.0.1"
-START_S = 180.0
-"""The first start migrates the database, which takes a while."""
+START_S = 600.0
+"""The first start migrates the database; as long as the server lives, a slow machine is waited for."""
+
+_GUARD = {"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true"}
+"""There is no password here: without tokens a web page in the browser could make deployments, and run them."""
+
+KEPT = {
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "7776000",
+}
+"""For how long the server keeps what it knows, as in deployments/server.env: a schedule adds about a megabyte a run."""
+
+LOG = "server.log"
+LAST_LINES = 15
 
 
 def serve_everything(port: int) -> None:
     """Start the server, serve the deployments of prefect.yaml, and end both on Ctrl-C or SIGTERM.
 
     Raises:
-        SourceUnavailable: the port is taken, or the server did not start.
+        SourceUnavailable: the port is taken, or the server did not start; the end of its log says why.
     """
     api = f"http://{HOST}:{port}/api"
-    if _answers(api):
-        raise SourceUnavailable(f"port {port} of {HOST}: a server answers there already; choose another with --port")
-    environment = {**os.environ, "PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_HOST": HOST}
+    if not _free(port):
+        raise SourceUnavailable(f"port {port} of {HOST}: expected it free, found a program there; choose with --port")
+    environment = {**_GUARD, **KEPT, **os.environ, **_settings(port)}
     environment.pop("PREFECT_API_URL", None)
+    log = Path(environment.get("PREFECT_HOME", ".prefect")) / LOG
+    typer.echo(f"starting the server; the first start makes its database, up to a minute (its log: {log})")
     command = [sys.executable, "-m", "prefect", "server", "start"]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603  # our own interpreter
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603  # our own interpreter
     served: subprocess.Popen[bytes] | None = None
 
     def end(_signal: int, _frame: object) -> None:
@@ -37,7 +54,7 @@ def serve_everything(port: int) -> None:
 
     signal.signal(signal.SIGTERM, end)
     try:
-        _wait(api, server)
+        _wait(api, server, log)
         environment["PREFECT_API_URL"] = api
         served = subprocess.Popen([sys.executable, "-m", "flows.served"], env=environment, cwd=Path.cwd())
         typer.echo(f"UI at http://{HOST}:{port}  (Ctrl-C ends the server)")
@@ -52,6 +69,25 @@ def serve_everything(port: int) -> None:
                 _end(process)
 
 
+def _settings(port: int) -> dict[str, str]:
+    """Return where the server listens, and from which addresses a browser may call it."""
+    return {
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
+    }
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will, after one that just ended
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
 def _answers(api: str) -> bool:
     try:
         return httpx.get(f"{api}/health", timeout=2.0).is_success
@@ -59,15 +95,20 @@ def _answers(api: str) -> bool:
         return False
 
 
-def _wait(api: str, server: "subprocess.Popen[bytes]") -> None:
+def _wait(api: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise SourceUnavailable(f"the Prefect server ended with exit code {server.returncode}")
+            raise SourceUnavailable(f"the Prefect server ended with exit code {server.returncode}{_end_of(log)}")
         if _answers(api):
             return
         time.sleep(0.5)
-    raise SourceUnavailable(f"the Prefect server did not answer at {api} within {START_S:.0f} s")
+    raise SourceUnavailable(f"the Prefect server did not answer at {api} within {START_S:.0f} s{_end_of(log)}")
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    return "".join(f"\n  {line}" for line in (f"the end of {log}:", *lines))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

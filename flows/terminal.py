@@ -1,33 +1,22 @@
 """What does a run look like in a terminal? A progress bar, then the plan; errors in one line."""
 
 import logging
-from dataclasses import fields
+from pathlib import Path
 from typing import TypeVar
 
 from prefect import Flow
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from data.readers.plan import read_plan
-from data.readers.sources import KINDS
+from flows.console import wide_console
 from flows.params import RunParams
-from flows.publish import PLAN, REPORT
+from flows.run_folder import LATEST, PLAN, REPORT, leads_to
 from flows.watch import listening
 from tasks.report.text import plan_tables
-from tasks.validate import Verdict
 
 Form = TypeVar("Form")
 Planning = TypeVar("Planning", bound=RunParams)
-
-WIDTH = 118
-"""Columns of a log or a file, which state none."""
-
-
-def wide_console() -> Console:
-    """Return a console for tables: as wide as the terminal, and wide enough to read where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def run_in_terminal(params: Planning, flow: Flow[[Planning], str]) -> None:
@@ -41,8 +30,16 @@ def run_in_terminal(params: Planning, flow: Flow[[Planning], str]) -> None:
     console = wide_console()
     console.print(*plan_tables(read_plan(folder / PLAN)))
     console.print(
-        f"\nplan    {folder / PLAN}\nreport  {folder / REPORT}\nalso    {params.output / 'latest'} points there"
+        f"\nplan    {folder / PLAN}\nreport  {folder / REPORT}\n{also(folder)}",
+        markup=False,
     )
+
+
+def also(folder: Path, link: str = LATEST) -> str:
+    """Return a line that says whether the link to the last plan, beside the folder of a run, points at it."""
+    latest = folder.parent / link
+    points = "points there" if leads_to(latest, folder) else "does not point there; it is left as it was"
+    return f"also    {latest} {points}"
 
 
 def with_progress(flow: Flow[[Form], str], params: Form) -> str:
@@ -68,25 +65,3 @@ def with_progress(flow: Flow[[Form], str], params: Form) -> str:
     if isinstance(result, Exception):
         raise result
     return str(result)
-
-
-def verdict_table(verdict: Verdict) -> Table:
-    """Return the validator's checks as a table."""
-    table = Table(title="The plan passes every check" if verdict.passed else "The plan fails", title_justify="left")
-    for column in ("check", "", "detail"):
-        table.add_column(column)
-    for check in verdict.checks:
-        table.add_row(check.name, "[green]ok[/green]" if check.passed else "[red]failed[/red]", check.detail)
-    return table
-
-
-def list_sources() -> None:
-    """Print the kinds of sources with their fields."""
-    table = Table(title="Sources", title_justify="left")
-    for column in ("kind", "fields", "what"):
-        table.add_column(column)
-    for kind in KINDS:
-        names = [field.name for field in fields(kind) if field.name != "kind"]
-        default = next(field.default for field in fields(kind) if field.name == "kind")
-        table.add_row(str(default), ", ".join(names), (kind.__doc__ or "").splitlines()[0].replace("``", ""))
-    wide_console().print(table)

@@ -11,8 +11,10 @@ from data.errors import BadRecord
 from data.readers.expert_graph import read_expert_graph
 from data.readers.tokens import read_tokens
 from flows.params import EFFORTS, EffortName
+from flows.permitted import require_permitted
 from flows.watch import Watch, artifact_progress
 from tasks.problems.tokens import TokenWeights
+from tasks.report.markdown_text import escaped
 from tasks.route_tokens import route_stream, write_routing
 from tasks.token_routing.settings import Hardware, Method, recommended, settings_of
 
@@ -52,6 +54,7 @@ def route_tokens(params: TokenParams) -> str:
         BadSource: a file is no stream, or no graph.
         BadRecord: the output cannot be written.
     """
+    require_permitted(params)
     _make_room(params.output)
     watch = Watch(params.guard_s, artifact_progress("ingest", key="route-tokens-progress"))
     graph = read_expert_graph(params.model_graph)
@@ -75,9 +78,9 @@ def route_tokens(params: TokenParams) -> str:
         f"{len(tokens):,} tokens on {len(graph.experts):,} experts: {settings.start}, {settings.why}.",
         f"Fullest expert {routed.before.fullest:.3f} -> {routed.after.fullest:.3f} x its share, "
         f"work that changes domain {routed.before.crossing_share:.1%} -> {routed.after.crossing_share:.1%}.",
-        *(f"Set aside: {record}" for record in set_aside),
+        *(f"Set aside: {escaped(record)}" for record in set_aside),
         *(
-            f"{fallback.stage}: {fallback.wanted} -> {fallback.used}: {fallback.reason}"
+            escaped(f"{fallback.stage}: {fallback.wanted} -> {fallback.used}: {fallback.reason}")
             for fallback in routed.fallbacks
         ),
     ]

@@ -6,6 +6,10 @@ from contextlib import contextmanager
 import typer
 
 from data.errors import BadRecord, BadSource, PlanRefused, SourceUnavailable
+from tasks.report.plain import one_line
+
+LONGEST = 4_000
+"""Characters of a line."""
 
 
 @contextmanager
@@ -14,8 +18,13 @@ def told() -> Iterator[None]:
     try:
         yield
     except (BadRecord, BadSource, PlanRefused, SourceUnavailable) as error:
-        typer.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+        say(f"{type(error).__name__}: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     except OSError as error:
-        typer.secho(f"{error.filename or 'output'}: {error.strerror or error}", fg="red", err=True)
+        say(f"{error.filename or 'output'}: {error.strerror or error}", fg="red", err=True)
         raise typer.Exit(1) from error
+
+
+def say(message: str, *, fg: str | None = None, err: bool = False) -> None:
+    """Print lines whose words may come from a file, without what steers a terminal."""
+    typer.secho("\n".join(one_line(line, LONGEST) for line in message.split("\n")), fg=fg, err=err)

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from data.errors import BadRecord, SourceUnavailable
 from data.generators import fields
 from data.readers.checkpoint.file import read_checkpoint
-from data.readers.plan import write_plan
+from data.readers.plan import LOOKED_AT, write_plan
 from data.readers.snapshot import write_snapshot
 from data.readers.sources import Sample
 from data.schemas.checkpoint import Checkpoint, CheckpointFormat
@@ -172,6 +172,45 @@ def test_a_checkpoint_that_keeps_its_name_is_a_difference_to_its_former_self(tmp
     assert (tmp_path / "r").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
 
 
+def test_what_an_earlier_run_archived_is_compared_and_not_stored_twice(tmp_path: Path) -> None:
+    three = [step_of(tmp_path, step) for step in range(3)]
+    alone = replace(step_of(tmp_path, 3), job=None)
+    assert archived(tmp_path, "1", *three, alone) == archived(tmp_path, "2", *three, alone), "the same plan"
+    again = archived(tmp_path, "3", *three[1:], alone, step_of(tmp_path, 4))
+    first, second, third = (tmp_path / "runs" / run / "checkpoints" for run in "123")
+    for name in ("c0", "c1", "c2", "c3"):
+        for folder in (second, third):
+            assert (folder / f"{name}.qfz").samefile(first / f"{name}.qfz")
+    assert again.set_aside == ()
+    shutil.rmtree(first)
+    shutil.rmtree(second)
+    for step in range(5):
+        restore_checkpoint(third / f"c{step}.qfz", tmp_path / f"r{step}")
+        assert (tmp_path / f"r{step}").read_bytes() == (tmp_path / f"{step}.safetensors").read_bytes()
+
+
+def test_a_checkpoint_that_changed_under_its_name_and_step_is_archived_anew(tmp_path: Path) -> None:
+    before = [step_of(tmp_path, step) for step in range(3)]
+    archived(tmp_path, "1", *before)
+    weights(tmp_path / "1.safetensors", 7)
+    archives = archived(tmp_path, "2", *before)
+    assert archives.set_aside == ()
+    folder = tmp_path / "runs" / "2" / "checkpoints"
+    linked = [(folder / f"c{step}.qfz").samefile(tmp_path / f"runs/1/checkpoints/c{step}.qfz") for step in range(3)]
+    assert linked == [True, False, False]
+    assert sorted(each.name for each in folder.iterdir()) == ["c0.qfz", "c1.qfz", "c2.qfz"]
+    for step in range(3):
+        restore_checkpoint(folder / f"c{step}.qfz", tmp_path / f"r{step}")
+        assert (tmp_path / f"r{step}").read_bytes() == (tmp_path / f"{step}.safetensors").read_bytes()
+
+
+def test_archives_are_found_however_many_other_runs_lie_between(tmp_path: Path) -> None:
+    archived(tmp_path, "1", step_of(tmp_path, 0))
+    for run in range(LOOKED_AT + 2):
+        shutil.copytree(tmp_path / "runs" / "1", tmp_path / "runs" / f"2{run:02}", ignore=lambda *_: ["checkpoints"])
+    assert "as a difference to c0" in reasons(archived(tmp_path, "3", step_of(tmp_path, 1)))[0]
+
+
 def test_an_archive_that_is_damaged_is_no_base(tmp_path: Path) -> None:
     archived(tmp_path, "1", step_of(tmp_path, 0))
     archived(tmp_path, "2", step_of(tmp_path, 1))
@@ -297,6 +336,7 @@ def test_bits_go_where_they_matter_and_presets_have_names(tmp_path: Path) -> Non
     assert max(relative_rms(tmp_path / "c.qfz", name) for name in ("dull", "keen")) <= 0.05
 
 
+@pytest.mark.slow
 def test_a_network_whose_order_is_hidden_is_found_from_the_terminal(tmp_path: Path) -> None:
     """Modes that belong together stand apart: forms in fixed orders are larger than what the search finds."""
     hidden = fields.hidden_order(np.random.default_rng(3), 5, 6, 2, 1e-4).astype(np.float32)

@@ -20,7 +20,7 @@ from data.schemas.cluster import Limits, Snapshot
 from data.schemas.plan import Plan
 from flows.cluster import optimize_cluster
 from flows.params import OptimizeParams
-from flows.publish import PLAN, SNAPSHOT
+from flows.run_folder import PLAN, SNAPSHOT
 from qiskit_solvers import sandbox
 from qiskit_solvers.qaoa import Qaoa
 from tasks.refine import Effort
@@ -89,12 +89,17 @@ def assert_planned_with_stand_in(folder: Path, reason: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_plan_is_written_though_the_simulator_is_killed(power_model: Path, tmp_path: Path) -> None:
+def test_a_plan_is_written_though_the_simulator_is_killed(
+    power_model: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     # slow circuits, so that the process is at work when it is hit
+    begun = time.monotonic()
     with harassed(send(signal.SIGKILL)) as hit:
         folder = planned(tmp_path, nouns=("placement",), solver=Qaoa(layers=400, shots=64), power_model=power_model)
     assert hit
     assert_planned_with_stand_in(folder, "SIGKILL")
+    happened = "annealing stood in for QAOA, as the plan says; the run ended well"
+    record_property("fault", ("kill -9 of the simulator", happened, "nothing", time.monotonic() - begun))
 
 
 @pytest.mark.slow

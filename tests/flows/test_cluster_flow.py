@@ -13,11 +13,13 @@ from data.readers.sources import Sample
 from data.schemas.plan import Plan
 from data.transition import apply_actions, inverse
 from flows.cluster import optimize_cluster
+from flows.logs import EVENTS
 from flows.params import OptimizeParams, PlacementParams, PowerParams, RoutingParams
 from flows.placement import optimize_placement
 from flows.power import optimize_power
-from flows.publish import EXPERTS, PLAN, POWER, RENDERINGS, REPORT, SNAPSHOT, TIMINGS
+from flows.publish import POWER, RENDERINGS
 from flows.routing import optimize_routing
+from flows.run_folder import EXPERTS, PLAN, REPORT, SNAPSHOT, TIMINGS
 from qiskit_solvers.exact import Exact
 from qiskit_solvers.qaoa import Qaoa
 from tasks.refine import Effort
@@ -43,7 +45,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_every_file_and_nothing_else(run: Path) -> None:
     files = {path.name for path in run.iterdir()}
-    assert files == {PLAN, SNAPSHOT, REPORT, TIMINGS, "checkpoints", EXPERTS, *RENDERINGS.values(), *POWER.values()}
+    written = {PLAN, SNAPSHOT, REPORT, TIMINGS, EVENTS, "checkpoints", EXPERTS}
+    assert files == {*written, *RENDERINGS.values(), *POWER.values()}
     assert {path.name for path in run.parent.iterdir()} == {run.name, "latest"}
     assert (run.parent / "latest").resolve() == run.resolve()
 
@@ -74,12 +77,14 @@ def test_no_problem_got_worse_and_every_solver_is_accounted_for(run: Path) -> No
         assert {"incumbent", "classical search", "qaoa on windows"} <= {row.method for row in ours}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_plan_byte_for_byte(run: Path, tmp_path: Path) -> None:
     again = planned(tmp_path)
     assert (again / PLAN).read_bytes() == (run / PLAN).read_bytes()
     assert json.loads((again / TIMINGS).read_text())["total"] > 0
 
 
+@pytest.mark.slow
 def test_another_seed_is_told_apart(run: Path, power_model: Path, tmp_path: Path) -> None:
     other = planned(tmp_path, seed=1, nouns=("placement",), power_model=power_model)
     assert plan_of(other).seed == 1
@@ -101,6 +106,7 @@ def test_an_over_cap_cluster_is_brought_under_its_cap(power_model: Path, tmp_pat
     assert metrics["power.overload_kwh"].after == 0
 
 
+@pytest.mark.slow
 def test_an_energy_budget_is_kept_and_its_price_is_shown(power_model: Path, tmp_path: Path) -> None:
     asked = {"nouns": ("power",), "power_model": power_model, "custom_effort": Effort(20_000, 1, 8, 1, 4)}
     run = planned(tmp_path, energy_budget_kwh=3000.0, energy_frontier=3, **asked)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from data.generators.fleet import generate_fleet
 from data.readers.fleet.fleet_file import read_fleet, write_fleet
 from data.readers.fleet.plan_file import read_fleet_plan
+from data.readers.plan import head_of
 from data.schemas.fleet import FleetLimits
 from data.schemas.fleet_plan import FLEET_PLAN
 from data.schemas.plan import SolverRow
@@ -48,13 +49,19 @@ def said(*words: object) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_the_sample_is_planned_by_one_command(tmp_path: Path) -> None:
-    quick = ("--frontier", 0, "--gap", 0.05, "--solver", "exact")
-    code, text = said("run", "fleet", *quick, "--output", tmp_path / "runs")
+def test_the_sample_is_planned_by_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    last = tmp_path / "runs" / "20200101T000000Z-aaaaaa"
+    last.mkdir(parents=True)
+    (tmp_path / "runs" / "latest").symlink_to(last.name)
+    code, text = said("run", "fleet", "--frontier", 0, "--gap", 0.05, "--solver", "exact")
     assert code == 0, text
     assert "Plan for the fleet sample" in text
     assert "fleet_plan.json" in text
-    assert said("fleet", "verify", tmp_path / "runs" / "latest")[0] == 0
+    assert "runs/latest-fleet points there" in text
+    assert said("fleet", "verify")[0] == 0
+    assert head_of(tmp_path / "runs" / "latest-fleet" / "fleet_plan.json")["fleet"] == "sample"
+    assert (tmp_path / "runs" / "latest").resolve() == last, "that is where a plan for a cluster is looked for"
 
 
 def test_a_plan_is_shown_with_figures_waves_and_changes(run: Path) -> None:

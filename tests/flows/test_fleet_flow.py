@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Path:
 
 
 def test_a_run_leaves_a_plan_that_verifies_and_what_a_person_reads(run: Path) -> None:
-    names = {"fleet.json", "fleet_plan.json", "diff.txt", "report.html", "timings.json"}
+    names = {"fleet.json", "fleet_plan.json", "diff.txt", "report.html", "timings.json", "events.jsonl"}
     assert names <= {path.name for path in run.iterdir()}
     plan, state = read_fleet_plan(run), read_fleet(run / "fleet.json").fleet
     check_fresh(plan, state)
@@ -66,6 +66,17 @@ def test_a_run_leaves_a_plan_that_verifies_and_what_a_person_reads(run: Path) ->
     assert "src=" not in page
     assert page.count("<svg") >= 2
     assert "What nearness costs" in page
+
+
+def test_a_run_says_in_lines_what_it_decided(run: Path) -> None:
+    plan = read_fleet_plan(run)
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    told = {line["event"]: line for line in lines}
+    assert {"run.started", "fleet.read", "problem.refined", "plan.assembled", "plan.validated"} <= set(told)
+    assert told["plan.assembled"]["plan"] == plan.sha256[:12]
+    assert told["plan.assembled"]["state"] == plan.prior_state_sha256[:12]
+    assert told["plan.assembled"]["waves"] == len(plan.waves)
+    assert len([line for line in lines if line["event"] == "fallback"]) == len(plan.fallbacks)
 
 
 def test_it_is_never_worse_explained_and_can_be_undone(run: Path) -> None:
@@ -94,6 +105,7 @@ def test_a_second_plan_changes_nothing_and_tells_drift(tmp_path: Path, fleet: Fl
     assert [(each.address, each.found - each.planned) for each in drifted.resource_drift] == [(after[0].address, 3)]
 
 
+@pytest.mark.slow
 def test_the_same_fleet_and_seed_give_the_same_bytes(tmp_path: Path, fleet: Fleet) -> None:
     one, other = (planned(tmp_path, fleet) for _ in range(2))
     assert (one / "fleet_plan.json").read_bytes() == (other / "fleet_plan.json").read_bytes()

@@ -9,7 +9,7 @@ from data.readers.snapshot import read_snapshot
 from data.schemas.plan import Plan
 from flows.params import PlacementParams
 from flows.placement import optimize_placement
-from flows.publish import PLAN, SNAPSHOT
+from flows.run_folder import PLAN, SNAPSHOT
 from qiskit_solvers.anneal import Anneal
 from tasks.refine import Effort
 from tasks.validate import validate

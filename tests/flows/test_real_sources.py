@@ -12,7 +12,7 @@ from data.schemas.cluster import Snapshot
 from data.schemas.plan import Plan
 from flows.cluster import optimize_cluster
 from flows.params import OptimizeParams
-from flows.publish import PLAN, SNAPSHOT
+from flows.run_folder import PLAN, SNAPSHOT
 from qiskit_solvers.exact import Exact
 from tasks.validate import validate
 
