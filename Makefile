@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test system check format peers bench bench-routing bench-placement bench-power bench-solver bench-checkpoint bench-fleet serve clean
+.PHONY: help setup run test system long check format peers bench bench-routing bench-placement bench-power bench-solver bench-checkpoint bench-fleet bench-scale fuzz soak serve clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,10 @@ test: setup ## the quick tests
 	$(PYTEST) -m 'not system and not slow' -n auto --dist loadfile
 
 system: setup ## slow tests, and those with real servers, schedulers and browsers (install them with .ci/install_*.sh)
-	$(PYTEST) -m 'system or slow'
+	$(PYTEST) -m '(system or slow) and not long' -n auto --dist loadfile
+
+long: setup ## faults and whole walks that wait for minutes; every night
+	$(PYTEST) -m long
 
 check: setup ## style, types, layers, and what the documents promise
 	$(BIN)/ruff check .
@@ -62,6 +65,16 @@ bench-fleet: setup ## laws, budgets, fleets and policies beside yardsticks; tabl
 
 bench-solver: setup ## the quantum engine beside its peers: speed, quality, refine; tables, JSON and plots in runs/bench-solver
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_solver
+
+bench-scale: setup ## one run on more processes and on Dask; the same bytes, and the speed-up
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_scale --dask
+
+fuzz: setup ## hostile snapshots, plans, lists, answers and requests: how many were tried, crashes, hangs
+	$(BIN)/python -m tests.fuzz_inputs --of all --count 10000 --seed 1
+	$(BIN)/python -m tests.fuzz_http --examples 1000 --seed 1
+
+soak: setup ## 200 scheduled runs at short intervals beside a cluster that lives on
+	$(BIN)/python -m tests.soak --cycles 200 --interval 15
 
 serve: setup ## a Prefect server on 127.0.0.1 with all deployments served; Ctrl-C ends it
 	$(BIN)/python -m flows serve

@@ -1,12 +1,7 @@
 #!/bin/sh
-# Installs Debian's Chromium for tests/system/test_report_in_browser.py; needs root.
+# Installs Debian's Chromium for the tests of pages and of Prefect's UI; needs root.
 set -eu
+. "$(dirname "$0")/apt.sh"
 
-if command -v chromium >/dev/null 2>&1; then
-    chromium --version
-    exit 0
-fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+command -v chromium >/dev/null 2>&1 || install_packages chromium fonts-dejavu-core
 chromium --version

@@ -1,12 +1,15 @@
-"""What several system tests start: a Slurm cluster, and the processes of Prefect; all on loopback, all ended after."""
+"""What several system tests start: Slurm, PostgreSQL, Redis, processes of Prefect; all on loopback, all ended after."""
 
 import os
+import pwd
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.asks_again import AsksAgain, create_run
+from tests.prefect_database import fresh_database
 
 PATIENCE_S = 60.0
 
@@ -27,6 +33,7 @@ SLURM_CONFIGURATION = """\
 ClusterName=loopback
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={controller}
+Licenses=solver:1
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
@@ -84,6 +91,106 @@ class Slurm:
 
 
 @dataclass(frozen=True, slots=True)
+class PostgreSql:
+    """A PostgreSQL server with one database, ``quantumflow``, of the user ``quantumflow``; it can be stopped.
+
+    Args:
+        folder: with its data and its log.
+        port: where it listens, on 127.0.0.1.
+        binaries: folder of PostgreSQL's programs.
+        user: who runs it, since it refuses root.
+    """
+
+    folder: Path
+    port: int
+    binaries: Path
+    user: str
+    password: str
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        self._program("pg_ctl", "start", "-w", "-D", f"{self.folder}/data", "-l", f"{self.folder}/log", "-o", options)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it: ``fast`` ends connections, ``immediate`` is what a power cut does."""
+        self._program("pg_ctl", "stop", "-w", "-D", f"{self.folder}/data", "-m", mode)
+
+    def query(self, sql: str, database: str = "quantumflow") -> str:
+        """Return what ``sql`` selects, one row a line, columns parted by ``|``."""
+        return self._program("psql", "--no-psqlrc", "-Atq", "-v", "ON_ERROR_STOP=1", "-c", sql, database)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a Prefect server needs to be told."""
+        return {
+            "PREFECT_SERVER_DATABASE_HOST": "127.0.0.1",
+            "PREFECT_SERVER_DATABASE_PORT": str(self.port),
+            "PREFECT_SERVER_DATABASE_PASSWORD": self.password,
+        }
+
+    def create(self) -> None:
+        """Make the cluster of databases, start it, and make the database."""
+        secret = self.folder / "password"
+        secret.write_text(self.password)
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam(self.user)
+            for path in (self.folder, secret):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+        self._program(
+            "initdb", "-D", f"{self.folder}/data", "--no-sync", "--username=quantumflow", f"--pwfile={secret}",
+            "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
+        )  # fmt: skip
+        self.start()
+        self.query("create database quantumflow", "postgres")
+
+    def _program(self, name: str, *arguments: str) -> str:
+        switch = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"]
+        login = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "quantumflow", "PGPASSWORD": self.password}
+        with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open as long as the server lives
+            done = subprocess.run(
+                [*(switch if os.geteuid() == 0 else []), str(self.binaries / name), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=5 * PATIENCE_S,
+                env={**os.environ, **login, "LC_ALL": "C"},
+                cwd="/",
+                check=False,
+            )
+            output.seek(0)
+            text = output.read().strip()
+        assert done.returncode == 0, f"{name}: {text}"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """Where a Redis server listens on 127.0.0.1, and its password."""
+
+    port: int
+    password: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a Prefect server needs to be told."""
+        return {
+            "PREFECT_REDIS_MESSAGING_HOST": "127.0.0.1",
+            "PREFECT_REDIS_MESSAGING_PORT": str(self.port),
+            "PREFECT_REDIS_MESSAGING_PASSWORD": self.password,
+            "PREFECT_SERVER_DOCKET_URL": f"redis://default:{self.password}@127.0.0.1:{self.port}/1",
+        }
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2.0) as connection:
+                connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+                with connection.makefile("rb") as answers:
+                    return [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
 class PrefectApi:
     """What a Prefect server on loopback tells.
 
@@ -106,6 +213,12 @@ class PrefectApi:
         if not self.healthy():
             return {}
         return {each["name"]: each for each in self.client.post("/api/deployments/filter", json={}).json()}
+
+    def begin(self, deployment: str, **asked: object) -> str:
+        """Start a run of the deployment of that name, and return its id."""
+        answer = create_run(self.client, self.deployments()[deployment]["id"], asked)
+        assert answer.is_success, answer.text
+        return str(answer.json()["id"])
 
     def state(self, run: str) -> str:
         return str(self.client.get(f"/api/flow_runs/{run}").json()["state_type"])
@@ -182,17 +295,66 @@ def background():
 
 @pytest.fixture(scope="module")
 def prefect_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment without anyone's settings of Prefect, and with a home of its own."""
+    """The environment without anyone's settings of Prefect, and with a home of its own, where a database waits."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    return {**kept, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
+    home = tmp_path_factory.mktemp("prefect")
+    fresh_database(home / "prefect.db")
+    return {**kept, "PREFECT_HOME": str(home)}
+
+
+class _WithToken(httpx.Auth):
+    """Fetch a token and ask again where a server without a password wants one (`make serve` does)."""
+
+    requires_response_body = True
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        answer = yield request
+        if answer.status_code == httpx.codes.FORBIDDEN and "CSRF" in answer.text:
+            told = yield httpx.Request("GET", request.url.join("/api/csrf-token?client=tests"))
+            request.headers.update({"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": told.json()["token"]})
+            yield request
 
 
 @pytest.fixture(scope="module")
 def prefect_api() -> Iterator[PrefectApi]:
     """The API of the server that the module starts on ``prefect_api.port``."""
     port = _free_ports(1)[0]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0, trust_env=False) as client:
+    address = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=address, timeout=30.0, transport=AsksAgain(), auth=_WithToken()) as client:
         yield PrefectApi(port, client)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSql]:
+    """Start PostgreSQL with an empty database; ``stop`` and ``start`` are for those who try what happens then."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("not installed: postgresql (see .ci/install_postgresql.sh)")
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    # not in pytest's own folder, which another user may not enter
+    with tempfile.TemporaryDirectory(prefix="quantumflow-postgresql-") as folder:
+        server = PostgreSql(Path(folder), _free_ports(1)[0], found[-1].parent, user, secrets.token_urlsafe(12))
+        try:
+            server.create()
+            yield server
+        finally:
+            if (server.folder / "data" / "postmaster.pid").exists():
+                server.stop("immediate")
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """Start Redis with a password."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("not installed: redis-server (see .ci/install_redis.sh)")
+    folder = tmp_path_factory.mktemp("redis")
+    server = Redis(_free_ports(1)[0], secrets.token_urlsafe(12))
+    (folder / "redis.conf").write_text(
+        f'bind 127.0.0.1\nport {server.port}\nrequirepass {server.password}\ndir {folder}\nsave ""\nappendonly no\n'
+    )
+    with _background(["redis-server", str(folder / "redis.conf")], folder / "log"):
+        _until(server.answers, log=folder / "log")
+        yield server
 
 
 @pytest.fixture(scope="module")
