@@ -1,6 +1,7 @@
 """What every test may ask for: a seeded generator, the real data where it is at hand, a sound small cluster."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from data.schemas.cluster import Limits, Node, Snapshot
 from data.schemas.job import Job, Worker
 from flows.environment import prepare
 
-prepare(Path(__file__).resolve().parent.parent / ".prefect" / "tests")
+ROOT = Path(__file__).resolve().parent.parent
+
+prepare(ROOT / ".prefect" / "tests")
+os.environ["QUANTUMFLOW_ROOTS"] = os.pathsep.join((str(ROOT), tempfile.gettempdir()))
+"""Of the workers that tests start: their runs write beside the other files of a test."""
 
 settings.register_profile("quantumflow", deadline=None, derandomize=True)
 settings.load_profile("quantumflow")
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -66,3 +69,17 @@ def cluster() -> Snapshot:
         Job("later", 1, 4, "pending", depends_on=("red",), gpu_power_w=900.0),
     )
     return Snapshot("two-racks", "2026-01-31T12:00:00+00:00", nodes, jobs, limits=Limits(migration_budget_gpus=16))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the faults that tests caused: what happened, what was lost, how long it took to recover."""
+    rows = [
+        (*value, report.nodeid.partition("::")[2])
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "fault" and report.when == "call"
+    ]
+    if rows:
+        terminalreporter.section("faults")
+        for fault, happened, lost, seconds, test in rows:
+            terminalreporter.write_line(f"| {fault} | {happened} | {lost} | {seconds:.1f} | {test} |")

@@ -12,7 +12,8 @@ import yaml
 from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
-from flows.catalogue import deployment_of, entries, flow_of
+from flows.catalogue import deployment_of, document, entries, flow_of
+from flows.catalogue_rules import problems
 from flows.commands import app
 from flows.params import OptimizeParams
 
@@ -55,22 +56,21 @@ def test_each_link_of_the_readme_leads_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-def test_deployments_have_distinct_names_and_slugs() -> None:
-    assert len({entry["name"] for entry in entries()}) == len(entries())
-    slugs = [schedule["slug"] for entry in entries() for schedule in entry["schedules"]]
-    assert len(set(slugs)) == len(slugs)
+def test_every_deployment_is_sound() -> None:
+    assert problems(document()) == []
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry["name"])
-def test_each_deployment_is_valid(entry: dict[str, Any]) -> None:
-    flow = flow_of(entry)
-    assert ":" not in entry["entrypoint"], "module entrypoints only"
-    assert entry["description"]
-    assert entry["enforce_parameter_schema"] is True
-    assert "quantumflow" in entry["tags"]
-    flow.validate_parameters(entry["parameters"])
+def test_each_deployment_can_be_served_with_its_schedules_off(entry: dict[str, Any]) -> None:
     deployment = deployment_of(entry)
-    assert len(deployment.schedules or []) == len(entry["schedules"])
+    assert flow_of(entry).name == deployment.flow_name
+    assert [schedule.slug for schedule in deployment.schedules or []] == [each["slug"] for each in entry["schedules"]]
+    assert not any(schedule["active"] for schedule in entry["schedules"]), "what ships plans for a sample"
+
+
+def test_prefect_yaml_is_written_for_the_prefect_that_was_tested() -> None:
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert f"prefect=={YAML['prefect-version']}\n" in constraints
 
 
 def test_prefect_reads_the_same_file() -> None:

@@ -49,6 +49,7 @@ def test_the_noun_gets_what_the_case_knows_and_nothing_of_what_is_held_out():
     assert figures["balancedness"] == pytest.approx(balancedness(case.held_out, case.in_force, 4))
 
 
+@pytest.mark.slow
 def test_plans_keep_the_budget_and_are_told_with_intervals(tmp_path):
     cases = drifting(range(2), **TINY)
     methods = {"as it is": as_it_is, "EPLB": eplb(expected), "greedy": greedy(0.5), "ours": ours(RoutingWeights(), 20)}

@@ -112,6 +112,7 @@ def test_a_window_of_swaps_is_exact_for_every_string(rng: np.random.Generator) -
         assert np.array_equal(np.bincount(sewn), np.full(8, 8))
 
 
+@pytest.mark.slow
 def test_no_swap_improves_a_local_optimum_and_annealing_never_loses(rng: np.random.Generator) -> None:
     problem = swaps(1)
     decision = problem.descended(problem.incumbent())

@@ -127,6 +127,7 @@ def test_without_a_field_samples_follow_the_classical_distribution(method: Metho
         np.testing.assert_allclose(thermal_probabilities(ising, 0.4, 0.0), classical, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["exact", "paths"])  # random states scatter; their own tests are above
 @pytest.mark.parametrize("groups", GROUPS)
 @pytest.mark.parametrize(("inverse_temperature", "field"), [(0.5, 1.5), (1.0, 0.6)])

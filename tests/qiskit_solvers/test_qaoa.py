@@ -164,6 +164,7 @@ def test_strings_of_many_spins_come_out_of_counts():
     assert np.flatnonzero(strings[1] < 0).tolist() == [0, 70]
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_strings():
     script = """
 import numpy as np

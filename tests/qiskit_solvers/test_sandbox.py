@@ -222,6 +222,7 @@ def run_script(tmp_path: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_runs_once_and_ends_in_silence(tmp_path: Path):
     with run_script(tmp_path) as process:
         output, errors = process.communicate(timeout=60)
@@ -231,6 +232,7 @@ def test_a_script_without_a_main_guard_runs_once_and_ends_in_silence(tmp_path: P
     assert gone(int(output.split()[1]))
 
 
+@pytest.mark.slow
 def test_the_children_of_a_killed_caller_die_in_the_middle_of_a_run(tmp_path: Path):
     with run_script(tmp_path, "long") as process:
         assert process.stdout is not None

@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
         np.save(Path(folder) / "w.npy", weights)
         for name, package in PEERS.items():
             if importlib.util.find_spec(package) is None:
-                print(f"{name:<24}not measured: {package} is missing (pip install 'quantumflow[bench]')")
+                print(f"{name:<24}not measured: {package} is missing (make peers)")
                 continue
             rows[name] = dict(flipped(name, Path(folder), options.flips, rng))
             counts = [rows[name].get(each, 0) for each in ("detected", "silent", "harmless", "crashed")]

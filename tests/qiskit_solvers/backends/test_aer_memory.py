@@ -48,6 +48,7 @@ def run_fenced(aer: Aer, circuit: QuantumCircuit, shots: int, memory_mb: int) ->
     sandbox.call("run", request, deadline_s=60, memory_mb=memory_mb)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("aer", "circuit", "shots", "tight"),
     [

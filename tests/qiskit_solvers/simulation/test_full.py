@@ -145,6 +145,7 @@ def test_slopes_hold_across_blocks(spins: int):
     assert slope.betas[0] == pytest.approx(by_beta, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spins", [2, 9, 13])
 def test_single_precision_is_close(spins: int):
     rng = np.random.default_rng(spins)

@@ -171,6 +171,7 @@ def test_the_slope_is_the_derivative(shape: tuple[list[int], int], mixer: Mixer,
     np.testing.assert_allclose(slope.betas, by_beta, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "free", "passes"),
     [
