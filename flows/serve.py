@@ -17,6 +17,12 @@ HOST = "127.0.0.1"
 START_S = 600.0
 """The first start migrates the database; as long as the server lives, a slow machine is waited for."""
 
+AGAIN_S = (5.0, 20.0, 60.0)
+"""How long deployments wait until they are served once more."""
+
+CHECK_S = 2.0
+"""How often it is looked whether the server still lives."""
+
 _GUARD = {"PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true"}
 """There is no password here: without tokens a web page in the browser could make deployments, and run them."""
 
@@ -34,8 +40,12 @@ LAST_LINES = 15
 def serve_everything(port: int) -> None:
     """Start the server, serve the deployments of prefect.yaml, and end both on Ctrl-C or SIGTERM.
 
+    Deployments that could not be served, as on a machine so slow that the server did not answer in time, are served again
+    a few times: the server and its runs stay.
+
     Raises:
-        SourceUnavailable: the port is taken, or the server did not start; the end of its log says why.
+        SourceUnavailable: the port is taken, the server did not start or ended (the end of its log says why), or the
+            deployments could not be served for a while.
     """
     api = f"http://{HOST}:{port}/api"
     if not _free(port):
@@ -56,11 +66,17 @@ def serve_everything(port: int) -> None:
     try:
         _wait(api, server, log)
         environment["PREFECT_API_URL"] = api
-        served = subprocess.Popen([sys.executable, "-m", "flows.served"], env=environment, cwd=Path.cwd())
         typer.echo(f"UI at http://{HOST}:{port}  (Ctrl-C ends the server)")
-        code = served.wait()
-        if code:
-            raise SourceUnavailable(f"serving the deployments ended with exit code {code}")
+        for wait_s in (*AGAIN_S, None):
+            served = subprocess.Popen([sys.executable, "-m", "flows.served"], env=environment, cwd=Path.cwd())
+            code = _ended(served, server, log)
+            if not code:
+                break
+            told = f"serving the deployments ended with exit code {code}"
+            if wait_s is None:
+                raise SourceUnavailable(f"{told}, {len(AGAIN_S) + 1} times")
+            typer.echo(f"{told}; once more in {wait_s:g} s")
+            time.sleep(wait_s)
     except KeyboardInterrupt:
         typer.echo("ending")
     finally:
@@ -98,12 +114,26 @@ def _answers(api: str) -> bool:
 def _wait(api: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise SourceUnavailable(f"the Prefect server ended with exit code {server.returncode}{_end_of(log)}")
+        _refuse_an_end(server, log)
         if _answers(api):
             return
         time.sleep(0.5)
     raise SourceUnavailable(f"the Prefect server did not answer at {api} within {START_S:.0f} s{_end_of(log)}")
+
+
+def _refuse_an_end(server: "subprocess.Popen[bytes]", log: Path) -> None:
+    if server.poll() is not None:
+        raise SourceUnavailable(f"the Prefect server ended with exit code {server.returncode}{_end_of(log)}")
+
+
+def _ended(served: "subprocess.Popen[bytes]", server: "subprocess.Popen[bytes]", log: Path) -> int:
+    """Return the exit code of what serves the deployments, once it ended."""
+    while True:
+        _refuse_an_end(server, log)
+        try:
+            return served.wait(CHECK_S)
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def _end_of(log: Path) -> str:

@@ -212,7 +212,11 @@ class PrefectApi:
         """Return the deployments by name; none while nobody answers."""
         if not self.healthy():
             return {}
-        return {each["name"]: each for each in self.client.post("/api/deployments/filter", json={}).json()}
+        try:
+            answer = self.client.post("/api/deployments/filter", json={})
+        except httpx.TransportError:  # healthy a moment ago
+            return {}
+        return {each["name"]: each for each in answer.json()}
 
     def begin(self, deployment: str, **asked: object) -> str:
         """Start a run of the deployment of that name, and return its id."""

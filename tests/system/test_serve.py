@@ -1,8 +1,12 @@
 """`make serve`: a real server on loopback, the UI, and a deployment run from start to plan."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,10 +26,12 @@ def served(prefect_api, prefect_environment, background, until, tmp_path_factory
     log = tmp_path_factory.mktemp("serve") / "serve.log"
     command = [sys.executable, "-m", "flows", "serve", "--port", str(prefect_api.port)]
 
-    def all_registered():
-        return set(prefect_api.deployments()) >= {"periodic", "nightly", "manual"}
-
     with background(command, log, prefect_environment) as process:
+
+        def all_registered():
+            assert process.poll() is None, log.read_text()
+            return set(prefect_api.deployments()) >= {"periodic", "nightly", "manual"}
+
         until(all_registered, START_S, log)
         yield prefect_api
     assert process.returncode == 0, log.read_text()
@@ -70,6 +76,25 @@ def test_the_form_of_a_deployment_has_our_titles(served):
     text = json.dumps(served.deployments()["manual"]["parameter_openapi_schema"])
     for title in ("Cluster", "Solver of windows", "Migration budget (GPUs)", "Power cap (W)"):
         assert title in text
+
+
+def test_deployments_that_are_no_longer_served_are_served_again(served, until):
+    """The run of the test after this one shows that they are."""
+    [lost] = pids_of_served(served.port)
+    os.kill(lost, signal.SIGKILL)
+    until(lambda: pids_of_served(served.port) not in ([], [lost]), START_S)
+
+
+def pids_of_served(port):
+    """The processes that serve deployments to the server on that port, by what /proc tells of each."""
+    address = f"PREFECT_API_URL=http://127.0.0.1:{port}/api".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"flows.served" in command and address in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
 def asked(served, params):
