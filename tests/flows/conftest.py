@@ -1,6 +1,5 @@
 """What takes most of the time of a test of flows, once for all: a Prefect server, and training a power model."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +9,13 @@ from prefect.testing.utilities import prefect_test_harness
 
 from data.readers.sources import Sample
 from tasks.predict import train_power_model
-from tests.prefect_database import fresh_database
+from tests.prefect_database import fresh_database, prefect_home
 
 
 @pytest.fixture(scope="session", autouse=True)
 def prefect_server() -> Iterator[None]:
     """A temporary server; without heartbeats, which would add a second to each run."""
-    folder = Path(tempfile.mkdtemp())  # the harness removes it
+    folder = prefect_home()  # the harness removes it
     fresh_database(folder / "prefect-test.db")
     quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
     with pytest.MonkeyPatch.context() as patch:

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.asks_again import AsksAgain, create_run
-from tests.prefect_database import fresh_database
+from tests.prefect_database import fresh_database, prefect_home
 
 PATIENCE_S = 60.0
 
@@ -298,12 +298,13 @@ def background():
 
 
 @pytest.fixture(scope="module")
-def prefect_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def prefect_environment() -> Iterator[dict[str, str]]:
     """The environment without anyone's settings of Prefect, and with a home of its own, where a database waits."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    home = tmp_path_factory.mktemp("prefect")
+    home = prefect_home()
     fresh_database(home / "prefect.db")
-    return {**kept, "PREFECT_HOME": str(home)}
+    yield {**kept, "PREFECT_HOME": str(home)}
+    shutil.rmtree(home, ignore_errors=True)  # what a test killed may still be ending
 
 
 class _WithToken(httpx.Auth):
