@@ -16,6 +16,7 @@ from flows.doctor_command import doctor
 from flows.fleet_commands import fleet_app, run_fleet
 from flows.history_command import history
 from flows.http_commands import http
+from flows.metrics_command import metrics
 from flows.own_inputs import experts, links, tokens
 from flows.scaling_command import scaling
 from flows.tidy_command import tidy
@@ -310,6 +311,7 @@ for command in (apply, experts, tokens, links, scaling, budget):
     app.command()(command)
 app.command()(doctor)
 app.command()(history)
+app.command()(metrics)
 app.command()(tidy)
 app.command()(http)
 

@@ -40,8 +40,8 @@ LAST_LINES = 15
 def serve_everything(port: int) -> None:
     """Start the server, serve the deployments of prefect.yaml, and end both on Ctrl-C or SIGTERM.
 
-    Deployments that could not be served, as on a machine so slow that the server did not answer in time, are served again
-    a few times: the server and its runs stay.
+    Where deployments could not be served, as on a machine so slow that the server did not answer in time, that is
+    tried again a few times: the server stays.
 
     Raises:
         SourceUnavailable: the port is taken, the server did not start or ended (the end of its log says why), or the

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from data.readers.bounded import read_bounded
 from data.readers.fleet.plan_file import FILE_NAME as FLEET_PLAN
 from data.readers.fleet.plan_file import read_fleet_plan
 from data.readers.plan import FILE_NAME as PLAN
-from data.readers.plan import read_plan
+from data.readers.plan import head_of, read_plan
 from data.schemas.fleet_plan import FleetPlan
 from data.schemas.plan import Bound, Fallback, Plan, SolverRow
 from tasks.fleet.plan import fleet_plan_digest
@@ -47,6 +47,56 @@ def read_history(runs: Path, limit: int, journals: Sequence[Path] = ()) -> Histo
     Raises:
         SourceUnavailable: there is no such folder, or it cannot be listed.
     """
+    folders = _folders(runs)
+    applies = Applies.in_folders(journals)
+    records, unreadable = _read(folders.newest[:limit], applies)
+    older = max(0, len(folders.newest) - limit)
+    return History(runs, records, unreadable, folders.unfinished, older, folders.others, applies.notes)
+
+
+def read_last_plans(runs: Path, journals: Sequence[Path] = ()) -> History:
+    """Return the newest run in the folder ``runs`` for each cluster or fleet and what was to be improved of it.
+
+    However many runs of others are newer: a cluster that nobody planned for since last week is still told.
+
+    Args:
+        runs: the folder.
+        journals: folders of journals, which tell how plans were applied.
+
+    Raises:
+        SourceUnavailable: there is no such folder, or it cannot be listed.
+    """
+    folders = _folders(runs)
+    applies = Applies.in_folders(journals)
+    records: dict[tuple[str, ...], RunRecord] = {}
+    unreadable: list[Unreadable] = []
+    for path in folders.newest:
+        made_for = _made_for(path)
+        if made_for in records:
+            continue
+        read, refused = _read([path], applies)
+        unreadable += refused
+        records.update((made_for, record) for record in read)
+    older = len(folders.newest) - len(records) - len(unreadable)
+    found = tuple(records.values())
+    return History(runs, found, tuple(unreadable), folders.unfinished, older, folders.others, applies.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """What lies in a folder of runs: those with a plan, the newest first; hidden ones; how many others."""
+
+    newest: tuple[Path, ...]
+    unfinished: tuple[str, ...]
+    others: int
+
+
+def _folders(runs: Path) -> _Folders:
+    """Return what lies in the folder ``runs``.
+
+    Raises:
+        SourceUnavailable: there is no such folder, or it cannot be listed.
+    """
     try:
         found = [Path(entry.path) for entry in os.scandir(runs) if entry.is_dir(follow_symlinks=False)]
     except OSError as error:
@@ -55,17 +105,29 @@ def read_history(runs: Path, limit: int, journals: Sequence[Path] = ()) -> Histo
     named = [path for path in found if not path.name.startswith(".") and path.name != APPLIES]
     planned = [path for path in named if _is_run(path)]
     newest = sorted(planned, key=lambda path: (_began(path), path.name), reverse=True)
+    return _Folders(tuple(newest), unfinished, len(named) - len(planned))
+
+
+def _read(folders: Sequence[Path], applies: Applies) -> tuple[tuple[RunRecord, ...], tuple[Unreadable, ...]]:
+    """Return what runs reached, and which cannot be read."""
     records: list[RunRecord] = []
     unreadable: list[Unreadable] = []
-    applies = Applies.in_folders(journals)
-    for path in newest[:limit]:
+    for path in folders:
         try:
             record = _record(path)
             records.append(replace(record, applied=applies.of(record.plan_sha256)))
         except (PlanRefused, BadSource, BadRecord, SourceUnavailable, OSError, ValueError, RecursionError) as error:
             unreadable.append(Unreadable(path.name, _reason(error, path)))
-    older, others = max(0, len(newest) - limit), len(named) - len(planned)
-    return History(runs, tuple(records), tuple(unreadable), unfinished, older, others, applies.notes)
+    return tuple(records), tuple(unreadable)
+
+
+def _made_for(folder: Path) -> tuple[str, ...]:
+    """Return what a run's plan was made for, as its head says: kind, name and nouns; else its folder."""
+    for name, what in ((PLAN, "cluster"), (FLEET_PLAN, "fleet")):
+        with suppress(OSError, ValueError):
+            if (folder / name).is_file() and what in (said := head_of(folder / name)):
+                return what, said[what], str(_options(said.get("options", "")).get("nouns"))
+    return "folder", folder.name
 
 
 def _is_run(folder: Path) -> bool:

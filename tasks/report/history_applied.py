@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,27 @@ from data.errors import BadSource, SourceUnavailable
 from data.readers.bounded import read_bounded
 
 LARGEST = 64 << 20
+LONGEST_WORD = 40
+NOT_ENDED = "not ended"
 _NAME = re.compile(r".+-([0-9a-f]{12})\.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an apply ended, and who carried it out; both in words.
+
+    Args:
+        outcome: as in the journal; ``not ended`` or ``unreadable``.
+        executor: its kind; empty where the journal cannot be read.
+    """
+
+    outcome: str
+    executor: str = ""
+
+    def __str__(self) -> str:
+        if not self.executor:
+            return "its journal cannot be read"
+        return f"{self.outcome.replace('-', ' ')} ({self.executor})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +64,25 @@ class Applies:
 
     def of(self, plan_sha256: str) -> tuple[str, ...]:
         """Return how each apply of a plan ended."""
-        return tuple(_ended(path) for path in self.journals.get(plan_sha256[:12], ()))
+        return tuple(str(_ended(path)) for path in self.journals.get(plan_sha256[:12], ()))
+
+    def by_ending(self) -> dict[Ending, tuple[float, ...]]:
+        """Return when each journal was last written, in Unix time, by how its apply ended."""
+        found: dict[Ending, tuple[float, ...]] = {}
+        for path in sorted(path for paths in self.journals.values() for path in paths):
+            with suppress(OSError):  # tidied since
+                written = path.stat().st_mtime
+                ending = _ended(path)
+                found[ending] = (*found.get(ending, ()), written)
+        return found
 
 
-def _ended(path: Path) -> str:
+def _ended(path: Path) -> Ending:
     """Return the outcome of an apply and who carried it out; the journal is looked at, not checked."""
     try:
         lines = read_bounded(path, LARGEST).splitlines()
         first, last = (json.loads(line)["entry"] for line in (lines[0], lines[-1]))
-        executor, outcome = str(first["executor"]), str(last.get("outcome") or "not ended")
+        executor, outcome = str(first["executor"])[:LONGEST_WORD], str(last.get("outcome") or NOT_ENDED)[:LONGEST_WORD]
     except (SourceUnavailable, BadSource, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "its journal cannot be read"
-    return f"{outcome.replace('-', ' ')} ({executor})"
+        return Ending("unreadable")
+    return Ending(outcome, executor)

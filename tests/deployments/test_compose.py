@@ -13,7 +13,7 @@ from flows.serve import KEPT
 FOLDER = Path(__file__).resolve().parents[2] / "deployments"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
-OURS = ("migrate", "server", "services", "worker-1", "worker-2")
+OURS = ("migrate", "server", "services", "worker-1", "worker-2", "metrics")
 
 
 def settings(name):
@@ -25,9 +25,9 @@ def test_every_part_is_there():
     assert set(SERVICES) == {"postgresql", "redis", *OURS}
 
 
-def test_only_the_api_is_published_and_only_on_loopback():
+def test_only_the_api_and_metrics_are_published_and_only_on_loopback():
     published = {name: each["ports"] for name, each in SERVICES.items() if "ports" in each}
-    assert published == {"server": ["127.0.0.1:4200:4200"]}
+    assert published == {"server": ["127.0.0.1:4200:4200"], "metrics": ["127.0.0.1:9464:9464"]}
     assert COMPOSE["networks"]["database"]["internal"] is True
     assert all(each.get("network_mode") is None and not each.get("privileged") for each in SERVICES.values())
 
@@ -77,8 +77,8 @@ def test_no_secret_stands_in_the_files():
 def test_the_commands_are_those_of_the_units():
     units = "".join(path.read_text(encoding="utf-8") for path in (FOLDER / "systemd").glob("*.service"))
     for name in OURS:
-        words = [word for word in SERVICES[name]["command"] if word not in ("--name", "%H-%i")]
-        assert " ".join(words) in units.replace(" --name %H-%i", "").replace("/opt/quantumflow/.venv/bin/", "")
+        words, _, _ = " ".join(SERVICES[name]["command"]).partition(" --host")  # of its container
+        assert words in units.replace(" --name %H-%i", "").replace("/opt/quantumflow/.venv/bin/", "")
 
 
 def test_every_setting_is_one_that_prefect_knows(monkeypatch, tmp_path):

@@ -113,9 +113,12 @@ def test_each_pod_obeys_the_restricted_profile(pod):
 @pytest.mark.parametrize("pod", [pod for _, pod in PODS], ids=[name for name, _ in PODS])
 def test_settings_come_from_maps_and_secrets_of_the_pod_s_own_side(pod):
     (container,) = pod["spec"]["containers"]
-    side = "worker" if pod["metadata"]["labels"].get("quantumflow/api") == "yes" else "server"
-    sources = [source[key]["name"] for source in container["envFrom"] for key in source]
-    assert set(sources) == {side}
+    labels = pod["metadata"]["labels"]
+    metrics = labels.get("app.kubernetes.io/name") == "metrics"
+    side = "worker" if metrics or labels.get("quantumflow/api") == "yes" else "server"
+    sources = [(key, source[key]["name"]) for source in container["envFrom"] for key in source]
+    assert {name for _, name in sources} == {side}
+    assert not metrics or {kind for kind, _ in sources} == {"configMapRef"}, "it asks no server"
     for variable in container.get("env", []):
         assert not re.search(r"PASSWORD$|AUTH_STRING$", variable["name"])
         assert "://" not in variable["value"]

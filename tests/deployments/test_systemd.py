@@ -68,8 +68,8 @@ def test_what_runs_need_holds_over_the_hardening(root):
 def test_each_service_reads_the_settings_of_its_side_alone(service):
     text = (FOLDER / service).read_text(encoding="utf-8")
     found = re.findall(r"^EnvironmentFile=/etc/quantumflow/(.*)$", text, re.M)
-    side = "worker" if "worker" in service else "server"
-    assert found == [f"{side}.env", f"{side}.secrets.env"]
+    side = "worker" if "worker" in service or "metrics" in service else "server"
+    assert found == [f"{side}.env", *([] if "metrics" in service else [f"{side}.secrets.env"])]
     assert (ROOT / "deployments" / f"{side}.env").is_file()
     assert not re.search(r"PASSWORD|AUTH_STRING", text)
 
@@ -82,6 +82,7 @@ def test_the_target_wants_every_part():
         "quantumflow-services.service",
         "quantumflow-worker@1.service",
         "quantumflow-worker@2.service",
+        "quantumflow-metrics.service",
         "quantumflow-backup.timer",
     }
     for unit in wanted - {"quantumflow-backup.timer"}:

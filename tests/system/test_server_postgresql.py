@@ -285,8 +285,18 @@ def test_prometheus_scrapes_as_the_page_says(server, background, until, free_por
     if shutil.which("prometheus") is None:
         pytest.skip("not installed: prometheus (see .ci/install_prometheus.sh)")
     (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
-    wanted = block.replace("127.0.0.1:4200", f"127.0.0.1:{server.port}")
-    configuration = yaml.safe_load(wanted.replace("/etc/prometheus/quantumflow.password", str(tmp_path / "password")))
+    plans, runs = free_port(), tmp_path / "runs"
+    runs.mkdir()
+    here = {
+        "127.0.0.1:4200": f"127.0.0.1:{server.port}",
+        "127.0.0.1:9464": f"127.0.0.1:{plans}",
+        "/etc/prometheus/quantumflow.password": str(tmp_path / "password"),
+        "/opt/quantumflow/": f"{ROOT}/",
+    }
+    for there, instead in here.items():
+        assert there in block
+        block = block.replace(there, instead)
+    configuration = yaml.safe_load(block)
     (tmp_path / "password").write_text(AUTH[1])
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, **configuration}))
     port = free_port()
@@ -296,11 +306,13 @@ def test_prometheus_scrapes_as_the_page_says(server, background, until, free_por
             answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": "up"}, trust_env=False).json()
         except (httpx.TransportError, ValueError):
             return False
-        return [each["value"][1] for each in answer["data"]["result"]] == ["1"]
+        return [each["value"][1] for each in answer["data"]["result"]] == ["1", "1"]
 
+    metrics = [sys.executable, "-m", "flows", "metrics", str(runs), "--port", str(plans)]
     store = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
-    with background(["prometheus", *store, f"--web.listen-address=127.0.0.1:{port}"], tmp_path / "log"):
-        until(up, log=tmp_path / "log")
+    prometheus = ["prometheus", *store, f"--web.listen-address=127.0.0.1:{port}"]
+    with background(metrics, tmp_path / "metrics.log"), background(prometheus, tmp_path / "log"):
+        until(up, LIMIT_S, tmp_path / "log")
 
 
 def test_without_the_database_the_server_is_alive_but_not_ready_and_comes_back(server, postgresql, until):
