@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from getpass import getuser
@@ -32,7 +32,6 @@ from tasks.apply.lease import lease
 from tasks.apply.loop import Applied, Patient, go_on
 from tasks.apply.progress import progress_of
 from tasks.apply.reviewed import read_reviewed
-from tasks.apply.slurm import SlurmExecutor
 
 PROTECTED = "QUANTUMFLOW_PROTECTED"
 """Environment variable: patterns of jobs that no form can unprotect."""
@@ -135,7 +134,7 @@ def settled(journal: Journal, form: ExecutorForm, log: RunLog) -> Applied:
     else:
         executor = Patient(form, WAITS_S, sleep)
     try:
-        applied = go_on(journal, executor, form.room if isinstance(form, SlurmExecutor) else lambda _: nullcontext())
+        applied = go_on(journal, executor)
     except Exception as error:  # whatever it was, the cluster is changed, and its journal open
         what = str(error) if isinstance(error, SourceUnavailable) else f"{type(error).__name__}: {error}"
         raise CutOff(

@@ -1,6 +1,7 @@
 """What would carrying a plan out do? A rehearsal on the snapshot, which touches no cluster; the default."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,10 @@ class DryRun:
     def look(self, actions: Sequence[Action]) -> tuple[Found, ...]:
         """Return what is in force for each action's target."""
         return tuple(look_at(self.state, action) for action in actions)
+
+    def room(self, actions: Sequence[Action]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Keep nothing: nobody else changes a state in memory."""
+        return nullcontext()
 
     def carry_out(self, step: Sequence[Action]) -> None:
         """Change the state; what is there stays.

@@ -1,6 +1,7 @@
 """Who carries a plan's actions out? What every executor promises, be it a dry run, Slurm, Kubernetes or a hook."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,7 +26,7 @@ class Found:
 
 
 class Executor(Protocol):
-    """Changes a cluster. Both methods may be called again after a crash, with the same arguments.
+    """Changes a cluster. Its methods may be called again after a crash, with the same arguments.
 
     Undoing needs no method: it carries out the inverse actions of what was done.
     """
@@ -40,6 +41,17 @@ class Executor(Protocol):
 
         Raises:
             SourceUnavailable: the cluster does not answer.
+        """
+        ...
+
+    def room(self, actions: Sequence[Action]) -> AbstractContextManager[None]:
+        """Keep what actions free, and what they fill, from everybody else while they are carried out or undone.
+
+        Held from the first step to the last.
+
+        Raises:
+            SourceUnavailable: on entering: the cluster does not answer.
+            ApplyFailed: on entering: the cluster refuses.
         """
         ...
 

@@ -6,6 +6,7 @@ and archives stand in ConfigMaps for whoever acts on them.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
@@ -67,6 +68,10 @@ class KubernetesExecutor:
         """See :meth:`tasks.apply.executor.Executor.look`."""
         with connected(self.context, self.request_timeout_s) as api:
             return tuple(self._found(api, action) for action in actions)
+
+    def room(self, actions: Sequence[Action]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Keep nothing: pods are bound to their nodes by the plan, not by a queue."""
+        return nullcontext()
 
     def carry_out(self, step: Sequence[Action]) -> None:
         """See :meth:`tasks.apply.executor.Executor.carry_out`.

@@ -1,7 +1,7 @@
 """How is a plan carried out? Step by step: look, write down, carry out, look again; and back on the first failure."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,8 +17,6 @@ from tasks.report.changes import told
 
 Answer = TypeVar("Answer")
 Sleep = Callable[[float], None]
-Room = Callable[[Sequence[Action]], AbstractContextManager[None]]
-"""Keeps what actions free, and what they fill, from everybody else; raises ApplyFailed where that cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,13 @@ class Patient:
         """See :class:`tasks.apply.executor.Executor`."""
         return self._again(lambda: self.executor.look(actions))
 
+    @contextmanager
+    def room(self, actions: Sequence[Action]) -> Iterator[None]:
+        """See :class:`tasks.apply.executor.Executor`."""
+        with ExitStack() as held:
+            self._again(lambda: held.enter_context(self.executor.room(actions)))
+            yield
+
     def carry_out(self, step: Sequence[Action]) -> None:
         """See :class:`tasks.apply.executor.Executor`."""
         self._again(lambda: self.executor.carry_out(step))
@@ -78,7 +83,7 @@ class Patient:
         return ask()
 
 
-def go_on(journal: Journal, executor: Executor, room: Room = lambda _: nullcontext()) -> Applied:
+def go_on(journal: Journal, executor: Executor) -> Applied:
     """Carry out what a journal's plan still wants, or undo what is still to be undone, wherever it stands.
 
     Of a journal that was just opened that is the whole plan; after a crash it is the rest. A step that was begun and
@@ -87,7 +92,6 @@ def go_on(journal: Journal, executor: Executor, room: Room = lambda _: nullconte
     Args:
         journal: of the plan.
         executor: who changes the cluster.
-        room: held from the first step to the last, be it of the way on or back.
 
     Raises:
         SourceUnavailable: the cluster or the journal's disk does not answer; the journal says how far it came.
@@ -98,7 +102,7 @@ def go_on(journal: Journal, executor: Executor, room: Room = lambda _: nullconte
         if on:
             number = 0
             try:
-                held.enter_context(room(progress.actions))
+                held.enter_context(executor.room(progress.actions))
                 for number, step in enumerate(numbered_steps(progress.actions)):
                     if number not in progress.done:
                         _carry_out(journal, executor, progress, number, step)
@@ -111,7 +115,7 @@ def go_on(journal: Journal, executor: Executor, room: Room = lambda _: nullconte
         if outcome is None:
             if not on:
                 with suppress(ApplyFailed):  # to undo without room is better than not to undo
-                    held.enter_context(room(progress.actions))
+                    held.enter_context(executor.room(progress.actions))
             outcome = roll_back(journal, executor)
     progress = progress_of(journal.entries)
     done = sum(len(progress.begun[step].actions) for step in progress.done)

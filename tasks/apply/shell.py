@@ -1,6 +1,7 @@
 """How are a plan's actions carried out by programs of one's own? A hook for each kind, told in JSON; no shell."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -59,6 +60,10 @@ class ShellExecutor:
             except ApplyFailed as error:
                 found += [Found("other", str(error))] * len(alike)
         return tuple(found)
+
+    def room(self, actions: Sequence[Action]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Keep nothing: hooks know what their cluster needs."""
+        return nullcontext()
 
     def carry_out(self, step: Sequence[Action]) -> None:
         """See :meth:`tasks.apply.executor.Executor.carry_out`."""

@@ -89,12 +89,7 @@ class SlurmExecutor:
             raise ValueError(f"expected seconds of grace after the signal {self.signal}, found grace_s=0")
 
     def room(self, actions: Sequence[Action]) -> AbstractContextManager[None]:
-        """Keep the nodes of ``actions`` from other jobs while they are carried out, or undone.
-
-        Raises:
-            ApplyFailed: on entering: Slurm refuses the reservation.
-            SourceUnavailable: on entering: Slurm does not answer.
-        """
+        """See :meth:`tasks.apply.executor.Executor.room`; a reservation of their nodes."""
         return self._reservation().of(actions) if self.reserve else nullcontext()
 
     def look(self, actions: Sequence[Action]) -> tuple[Found, ...]:

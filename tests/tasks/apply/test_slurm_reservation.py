@@ -25,7 +25,7 @@ def state(slurm):
 def applied(path, actions):
     first = opened(sample("small"), actions)
     with new_journal(path, first, lambda: datetime.now(UTC), lambda _: None) as journal:
-        return go_on(journal, QUICK, QUICK.room)
+        return go_on(journal, QUICK)
 
 
 @pytest.fixture

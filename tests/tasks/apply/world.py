@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,9 @@ class FileCluster:
     def look(self, actions: Sequence[Action]) -> tuple[Found, ...]:
         state = self.state
         return tuple(look_at(state, action) for action in actions)
+
+    def room(self, actions: Sequence[Action]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def carry_out(self, step: Sequence[Action]) -> None:
         for action in step:
