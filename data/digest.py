@@ -6,12 +6,14 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 
 from data.schemas.cluster import Snapshot
+from data.schemas.fleet_plan import FLEET_PLAN, FleetPlan
 from data.schemas.plan import Plan
 
 SNAPSHOT = TypeAdapter(Snapshot)
 PLAN = TypeAdapter(Plan)
 
-_UNSIGNED = "0" * 64
+UNSIGNED = "0" * 64
+"""What stands in place of a plan's own digest while that is computed."""
 
 
 def snapshot_digest(snapshot: Snapshot) -> str:
@@ -21,7 +23,12 @@ def snapshot_digest(snapshot: Snapshot) -> str:
 
 def plan_digest(plan: Plan) -> str:
     """Return the SHA-256 of the plan's canonical JSON with the field ``sha256`` zeroed."""
-    return hashlib.sha256(PLAN.dump_json(replace(plan, sha256=_UNSIGNED))).hexdigest()
+    return hashlib.sha256(PLAN.dump_json(replace(plan, sha256=UNSIGNED))).hexdigest()
+
+
+def fleet_plan_digest(plan: FleetPlan) -> str:
+    """Return the SHA-256 of the fleet plan's canonical JSON with the field ``sha256`` zeroed."""
+    return hashlib.sha256(FLEET_PLAN.dump_json(replace(plan, sha256=UNSIGNED))).hexdigest()
 
 
 def signed(plan: Plan) -> Plan:

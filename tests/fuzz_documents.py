@@ -195,10 +195,11 @@ def _tiny_fleet() -> Fleet:
 
 
 def _fleet_plans() -> tuple[Document, ...]:
+    from data.digest import fleet_plan_digest
     from data.readers.fleet.plan_file import read_fleet_plan
     from data.schemas.fleet_plan import FLEET_PLAN, FleetPlan
     from tasks.fleet.model import fleet_model
-    from tasks.fleet.plan import diff_text, fleet_plan_digest
+    from tasks.fleet.plan import diff_text
     from tasks.fleet.programme import place_fleet
     from tasks.validation.fleet import verify_fleet_plan
     from tests.tasks.fleet.plans import planned

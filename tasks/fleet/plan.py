@@ -1,17 +1,16 @@
 """How does a fleet's plan come together? Changes with reasons, the way back, and the account of how it was found."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from data.digest import UNSIGNED, fleet_plan_digest
 from data.errors import BadRecord, PlanRefused
 from data.readers.fleet.fleet_file import fleet_digest
 from data.schemas.fleet import Fleet, Offer
 from data.schemas.fleet_plan import (
-    FLEET_PLAN,
     HOURS_PER_MONTH,
     Binding,
     Change,
@@ -30,17 +29,10 @@ from tasks.report.plain import one_line
 SMALLEST_SHARE = 1e-6
 """Of a zone's demand; smaller flows are the arithmetic's."""
 
-_UNSIGNED = "0" * 64
-
 
 def address(offer: Offer) -> str:
     """Return how plans call an offer: ``region/sku/purchase``."""
     return f"{offer.region}/{offer.sku}/{offer.purchase}"
-
-
-def fleet_plan_digest(plan: FleetPlan) -> str:
-    """Return the SHA-256 of the plan's canonical JSON with the field ``sha256`` zeroed."""
-    return hashlib.sha256(FLEET_PLAN.dump_json(replace(plan, sha256=_UNSIGNED))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +102,7 @@ def assemble_fleet_plan(
         fallbacks=account.fallbacks,
         set_aside=tuple(SetAside(record.path, record.expected, record.found) for record in account.set_aside),
         notes=account.notes,
-        sha256=_UNSIGNED,
+        sha256=UNSIGNED,
     )
     return replace(plan, sha256=fleet_plan_digest(plan))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from data.digest import fleet_plan_digest
 from data.errors import BadRecord, BadSource, PlanRefused, SourceUnavailable
 from data.readers.bounded import read_bounded
 from data.readers.fleet.plan_file import FILE_NAME as FLEET_PLAN
@@ -19,7 +20,6 @@ from data.readers.plan import FILE_NAME as PLAN
 from data.readers.plan import head_of, read_plan
 from data.schemas.fleet_plan import FleetPlan
 from data.schemas.plan import Bound, Fallback, Plan, SolverRow
-from tasks.fleet.plan import fleet_plan_digest
 from tasks.report.history_applied import Applies
 from tasks.report.history_record import History, Reached, RunRecord, Unreadable
 from tasks.report.outcome import INCUMBENT

@@ -39,10 +39,8 @@ def planned(output: Path, model: Path, **form: Any) -> Path:
     return Path(optimize_cluster(OptimizeParams(output=output, **asked)))
 
 
-@pytest.mark.parametrize(
-    ("sample", "seed"),
-    [("small", 0), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("fragmented", 3), ("over-cap", 5)))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("sample", "seed"), [("small", 0), ("fragmented", 3), ("over-cap", 5)])
 def test_processes_write_the_same_plan(sample: Any, seed: int, power_model: Path, tmp_path: Path) -> None:
     source = Sample(name=sample)
     runs = [

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "deployments" / "HTTP.md").read_text(encoding="utf-8")
 AUTH = "planner:correct horse battery"
 START_S = 600.0
-RUN_S = 300.0
+RUN_S = 900.0
 TICKET = "ticket-of-this-test"
 
 

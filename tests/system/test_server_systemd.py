@@ -6,6 +6,7 @@ beside PostgreSQL and Redis on loopback.
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,9 +46,11 @@ Environment=PREFECT_WORKER_QUERY_SECONDS=1
 """
 
 
-def lay_out(folder, port, postgresql, redis):
+def lay_out(folder, port, plans, postgresql, redis):
     """Write what SERVER.md has written to /etc and /opt, with ports of this test; return user and password."""
     shutil.copytree(ROOT / "deployments/systemd", folder / "etc-systemd")
+    metrics = folder / "etc-systemd/quantumflow-metrics.service"
+    metrics.write_text(metrics.read_text(encoding="utf-8").replace("--port 9464", f"--port {plans}"), encoding="utf-8")
     (folder / "etc-systemd/quantumflow-.service.d/tested.conf").write_text(TOLD)
     (folder / "etc-systemd/quantumflow-worker@.service.d/tested-worker.conf").write_text(OF_WORKERS)
     settings = folder / "etc-quantumflow"
@@ -97,7 +100,7 @@ def remove(group, until):
 
 
 @pytest.fixture(scope="module")
-def machine(prefect_api, postgresql, redis, until, tmp_path_factory):
+def machine(prefect_api, postgresql, redis, until, free_port, tmp_path_factory):
     """Run a command beside the units, in their namespaces; and the API and the folder of runs.
 
     PostgreSQL comes up after the units, as it may when a machine starts.
@@ -106,7 +109,7 @@ def machine(prefect_api, postgresql, redis, until, tmp_path_factory):
         pytest.skip("needs root, systemd, and the first version of control groups")
     (ROOT / "runs").mkdir(exist_ok=True)
     folder = tmp_path_factory.mktemp("systemd")
-    prefect_api.client.auth = lay_out(folder, prefect_api.port, postgresql, redis)
+    prefect_api.client.auth = lay_out(folder, prefect_api.port, free_port(), postgresql, redis)
     postgresql.stop()
     group = GROUPS / f"quantumflow-{os.getpid()}"
     group.mkdir()
@@ -155,12 +158,29 @@ def test_it_migrates_then_starts_every_part(machine, until):
     inside, api, _ = machine
 
     def active():
-        units = [f"quantumflow-{unit}" for unit in ("migrate", "server", "services", "worker@1", "worker@2")]
+        parts = ("migrate", "server", "services", "worker@1", "worker@2", "metrics")
+        units = [f"quantumflow-{unit}" for unit in parts]
         return inside("systemctl", "is-active", *units).stdout.split() == ["active"] * len(units)
 
     until(active, LIMIT_S)
     assert api.client.get("/api/ready").status_code == 200
     assert inside("systemctl", "is-active", "quantumflow-backup.timer").stdout.strip() == "active"
+
+
+def test_metrics_of_plans_are_served_without_any_password(machine, until):
+    inside, *_ = machine
+    unit = inside("cat", "/etc/systemd/system/quantumflow-metrics.service").stdout
+    port = re.search(r"--port (\d+)", unit)[1]
+
+    def told():
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60.0, trust_env=False).text
+        except httpx.TransportError:
+            return ""
+
+    until(lambda: "quantumflow_runs_unreadable 0.0" in told(), LIMIT_S)
+    process = inside("systemctl", "show", "--property=MainPID", "--value", "quantumflow-metrics").stdout.strip()
+    assert "PREFECT_API_AUTH_STRING" not in inside("cat", f"/proc/{process}/environ").stdout
 
 
 def test_the_parts_have_few_rights_and_read_no_password_file(machine):

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from data.digest import fleet_plan_digest
 from data.readers.fleet.fleet_file import read_fleet
 from data.schemas.fleet import Fleet
 from data.schemas.fleet_plan import FleetPlan
 from data.schemas.plan import Bound, SolverRow
 from tasks.fleet.feasible import broken_limits
 from tasks.fleet.model import FleetModel, Integers, fleet_model
-from tasks.fleet.plan import Account, assemble_fleet_plan, fleet_plan_digest
+from tasks.fleet.plan import Account, assemble_fleet_plan
 from tasks.fleet.programme import place_fleet
 from tasks.fleet.service import serve
 from tasks.fleet.waves import rollout

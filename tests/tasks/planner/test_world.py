@@ -39,6 +39,7 @@ def sound(jobs: Jobs, state: State) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_no_gpu_is_held_twice_at_any_tick_whatever_is_moved(jobs: Jobs, rng: np.random.Generator) -> None:
     state = empty_state(jobs, DOMAINS)
     for tick in range(144):

@@ -294,7 +294,7 @@ def test_a_named_folder_of_applies_that_cannot_be_listed_is_said_in_one_line(
 def test_every_command_and_variable_of_the_page_on_observing_exists() -> None:
     text = (Path(__file__).resolve().parents[3] / "deployments" / "OBSERVING.md").read_text()
     commands = re.findall(r"^ {4}(?:\S+=\S+ )?python -m flows (\w+)(.*?)(?:\s{2,}#.*)?$", text, re.M)
-    assert {name for name, _ in commands} == {"doctor", "history", "run"}
+    assert {name for name, _ in commands} == {"doctor", "history", "metrics", "run"}
     for name, rest in commands:
         told = re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(app, [name, "--help"]).output)
         assert all(option in told for option in re.findall(r"--[\w-]+", rest)), (name, rest)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,3 +138,15 @@ def test_a_journal_of_another_plan_is_counted_too(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     applied(tmp_path / "applies", replace(plan_of(), sha256="9" * 64), "applied")
     assert read(tmp_path / "runs", tmp_path / "applies")["quantumflow_applies"][0][1] == 1.0
+
+
+def test_nothing_is_compiled_to_tell_them(tmp_path: Path) -> None:
+    """Under systemd the command may not make memory executable, which numba asks for when it is imported."""
+    store(tmp_path, 0)
+    script = (
+        "import sys; from flows.commands import app; app(['metrics', sys.argv[1]], standalone_mode=False); "
+        "print(sorted({'numba', 'torch', 'qiskit'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert "quantumflow_plan_fallbacks{" in done.stdout
