@@ -47,11 +47,13 @@ def test_a_source_that_is_away_and_back_leaves_reasons_and_no_storm(tmp_path, un
         back = datetime.now().astimezone()
         until(lambda: len(ended("Completed")) > before, LIMIT_S)
         first = ended("Completed")[before]
-        record_property("seconds", (datetime.fromisoformat(first["end_time"]) - back).total_seconds())
+        seconds = (datetime.fromisoformat(first["end_time"]) - back).total_seconds()
         until(lambda: len(ended("Completed")) >= before + 2, LIMIT_S)
         told = runs_of(service)
         plans = [path for path in runs.glob("[0-9]*") if path.is_dir()]
 
+    happened = "each run Failed and names it, one at a time; the last plan stayed; the first run after it planned"
+    record_property("fault", ("source away for many intervals of a schedule", happened, "nothing", seconds))
     assert plan.cluster == "over-cap", "what was planned last stayed while the source was away"
     failed = [run for run in told if run["state_name"] == "Failed"]
     assert all("cluster.json" in run["state"]["message"] for run in failed), [run["state"] for run in failed]
