@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.errors import SourceUnavailable
 from flows.told import told
 
 LOOPBACK = "127.0.0.1"
@@ -36,6 +37,10 @@ def metrics(
         if port is None:
             typer.echo(now.decode(), nl=False)
             return
-        _server, thread = start_http_server(port, host, registry)
+        try:
+            _server, thread = start_http_server(port, host, registry)
+        except OSError as error:
+            found = error.strerror or error
+            raise SourceUnavailable(f"port {port} of {host}: expected to listen there, found: {found}") from error
         typer.echo(f"http://{host}:{port}/metrics  (Ctrl-C ends it)")
         thread.join()

@@ -70,7 +70,7 @@ class KubernetesExecutor:
             return tuple(self._found(api, action) for action in actions)
 
     def room(self, actions: Sequence[Action]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Keep nothing: pods are bound to their nodes by the plan, not by a queue."""
+        """Keep nothing: what waits may take what a stopped Job leaves; its step then fails, and is undone."""
         return nullcontext()
 
     def carry_out(self, step: Sequence[Action]) -> None:

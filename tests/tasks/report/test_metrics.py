@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -121,6 +122,16 @@ def test_a_folder_that_is_not_there_is_an_error_not_an_empty_answer(tmp_path: Pa
     for options in ([], ["--port", "9"]):
         done = CliRunner().invoke(app, ["metrics", str(tmp_path / "missing"), *options])
         assert (done.exit_code, done.output.count("\n")) == (1, 1)
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = CliRunner().invoke(app, ["metrics", str(tmp_path), "--port", str(port)])
+    assert done.exit_code == 1
+    assert f"port {port} of 127.0.0.1: expected to listen there, found: Address already in use" in done.output
 
 
 def test_the_command_prints_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
