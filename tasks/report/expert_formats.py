@@ -17,7 +17,7 @@ in a text beside them.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import yaml
 
@@ -44,10 +44,11 @@ SAME = 1e-9
 def engine_files(deployments: Sequence[ExpertDeployment]) -> dict[str, str]:
     """Return every engine's map of each deployment by file name, and a guide to them; none without a deployment."""
     texts: dict[str, str] = {}
+    # annotated, since the writers' signatures differ and mypy joins them now to a callable, now to an object
+    maps: tuple[Callable[[ExpertDeployment], str], ...] = (sglang_map, vllm_map, vllm_ascend_map, tensorrt_yaml)
     guide = ["Expert maps of the planned state, as serving engines load them."]
     for deployment in deployments:
         stem = file_stem(deployment.id)
-        maps = (sglang_map, vllm_map, vllm_ascend_map, tensorrt_yaml)
         texts |= {f"{stem}.{end}": write(deployment) for end, write in zip(LOADED_BY, maps, strict=True)}
         guide += ["", *(f"{stem}.{end}  {taken_by}" for end, taken_by in LOADED_BY.items())]
         guide += [f"! {note}" for note in not_carried(deployment)] or ["nothing of the plan is missing in them"]
