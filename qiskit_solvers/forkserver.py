@@ -16,6 +16,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,8 @@ def _read(request: dict[str, Any], _memory_mb: int) -> dict[str, Any]:
     return transfer.pack_reads(backend.read(ising, reads=request["reads"], seed=request["seed"]))
 
 
-_JOBS = {"sample": _sample, "run": _run, "read": _read}  # the caller names a job, and can name no other
+_JOBS: dict[str, Callable[[dict[str, Any], int], Any]] = {"sample": _sample, "run": _run, "read": _read}
+"""What a caller can name, and nothing else."""
 
 
 def fence(memory_mb: int) -> None:
