@@ -9,15 +9,20 @@ from tasks.problems.routing_state import Integers, Layout, Transitions
 
 
 def domains_of_ranks(snapshot: Snapshot, deployment: ExpertDeployment) -> tuple[Integers, tuple[str, ...]]:
-    """Return the NVLink domain of each rank, ``(ranks,)``, and what had to be assumed."""
+    """Return the NVLink domain of each rank, ``(ranks,)``, and what had to be assumed.
+
+    Domains are numbered as the ranks come to them, so that a job that moves from whole domains to other whole domains
+    poses the same problem.
+    """
     domain_of = {node.id: node.nvlink_domain for node in snapshot.nodes}
     job = next((each for each in snapshot.jobs if each.id == deployment.job), None)
     names = [domain_of[worker.node] for worker in job.placement for _ in worker.gpus] if job else []
     if len(names) < deployment.ranks:
         note = f"{deployment.id}: its job holds no GPUs, so its ranks are taken to share one NVLink domain"
         return np.zeros(deployment.ranks, dtype=np.int64), (note,)
-    _, codes = np.unique(np.array(names[: deployment.ranks]), return_inverse=True)
-    return codes.astype(np.int64), ()
+    numbers: dict[str, int] = {}
+    codes = [numbers.setdefault(name, len(numbers)) for name in names[: deployment.ranks]]
+    return np.array(codes, dtype=np.int64), ()
 
 
 def transitions_of(deployment: ExpertDeployment) -> Transitions:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,6 +16,7 @@ from data.schemas.job import Job, Worker
 from data.schemas.routing import ExpertDeployment, Transition
 from data.transition import apply_actions
 from qiskit_solvers.ising import energies
+from tasks.fan_out.same import same
 from tasks.problems.routing import ExpertMap, Routing, RoutingWeights
 from tasks.problems.routing_balance import balancedness
 from tasks.problems.routing_kernel import change_slots, state_of
@@ -294,7 +296,7 @@ def test_a_snapshot_poses_the_problem_of_its_last_window_on_its_jobs_domains(rng
     routing = Routing.from_snapshot(state, "moe-0")
     assert routing.name == "routing:moe-0"
     assert routing.loads.tolist() == [list(row) for row in state.deployments[0].loads[-1]]
-    assert routing.domain.tolist() == [1, 1, 0, 0]
+    assert routing.domain.tolist() == [0, 0, 1, 1]
     assert routing.budget == 40
     assert routing.cost(routing.incumbent()) == pytest.approx(plain_cost(routing, routing.in_force))
     forecast = routing.loads * 2.0
@@ -303,6 +305,16 @@ def test_a_snapshot_poses_the_problem_of_its_last_window_on_its_jobs_domains(rng
         Routing.from_snapshot(state, "moe-9")
     with pytest.raises(ValueError, match="loads"):
         Routing.from_snapshot(state, "moe-0", loads=forecast[:-1])
+
+
+def test_a_job_that_moves_from_whole_domains_to_others_poses_the_same_problem(rng):
+    state = snapshot(rng)
+    (job,) = state.jobs
+    moved = replace(job, placement=(Worker("a", (0, 1)), Worker("b", (0, 1))))
+    torn = replace(job, placement=(Worker("a", (0,)), Worker("b", (0, 1)), Worker("a", (1,))))
+    here, there, apart = (Routing.from_snapshot(replace(state, jobs=(each,)), "moe-0") for each in (job, moved, torn))
+    assert same(here, there)
+    assert not same(here, apart)
 
 
 def test_actions_turn_the_incumbent_into_the_decision_and_their_gains_add_up(rng):
