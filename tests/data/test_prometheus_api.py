@@ -89,7 +89,7 @@ def test_a_body_shorter_than_announced_is_unavailable(serving: Serving) -> None:
 
 def test_an_answer_that_drips_is_cut_off_at_the_deadline(serving: Serving) -> None:
     def drops() -> Iterator[bytes]:
-        for _ in itertools.repeat(b" ", 100):
+        for _ in itertools.repeat(b" ", 600):
             time.sleep(0.05)
             yield b" "
 
@@ -97,7 +97,7 @@ def test_an_answer_that_drips_is_cut_off_at_the_deadline(serving: Serving) -> No
         started = time.monotonic()
         with pytest.raises(SourceUnavailable, match=r"not finished after 0\.3 s"):
             read(url, timeout_s=0.3)
-        assert time.monotonic() - started < 3.0
+        assert time.monotonic() - started < 15.0  # of the 30 that it would drip
 
 
 def test_an_answer_above_the_size_limit_is_refused_also_when_it_is_compressed(serving: Serving) -> None:

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, an
 
 ROOT = Path(qiskit_solvers.__file__).parents[1]
 LONG = Qaoa(layers=2000, shots=1)  # a minute for 16 spins
+PATIENCE_S = 30.0
+"""Longer than ends that take a moment take on a machine with other work, shorter than what was ended would."""
 
 
 def model(spins: int, seed: int = 3) -> Ising:
@@ -80,7 +82,7 @@ def test_a_stalled_child_is_killed_at_the_deadline():
     start_s = time.monotonic()
     with pytest.raises(SolverFailed, match=r"no answer within 0\.3 s; its process was killed"):
         solve(Qaoa(deadline_s=0.3))
-    assert time.monotonic() - start_s < 3
+    assert time.monotonic() - start_s < PATIENCE_S
     assert not Path(f"/proc/{pid}").exists()
 
 
@@ -90,7 +92,7 @@ def test_a_run_that_takes_too_long_is_killed_at_the_deadline():
     start_s = time.monotonic()
     with pytest.raises(SolverFailed, match=r"no answer within 0\.5 s"):
         solve(Qaoa(layers=2000, deadline_s=0.5), 16)
-    assert time.monotonic() - start_s < 3
+    assert time.monotonic() - start_s < PATIENCE_S
     assert not Path(f"/proc/{pid}").exists()
 
 
@@ -130,7 +132,7 @@ def test_memory_that_the_simulator_did_not_count_is_fenced_off(greedy: dict[str,
     start_s = time.monotonic()
     with pytest.raises(SolverFailed, match=f"out of memory: more than {greedy['memory_mb']} MB wanted"):
         asked(**greedy)
-    assert time.monotonic() - start_s < 10
+    assert time.monotonic() - start_s < PATIENCE_S
 
 
 def test_an_error_in_the_child_comes_back_with_its_name():

@@ -128,7 +128,7 @@ def test_a_run_that_takes_too_long_is_killed_at_the_deadline():
     start_s = time.monotonic()
     with pytest.raises(SolverFailed, match=r"run: no answer within 0\.5 s; its process was killed"):
         Sandboxed(Aer(), deadline_s=0.5).run([endless()], shots=1, seed=0)
-    assert time.monotonic() - start_s < 5
+    assert time.monotonic() - start_s < 30  # on a machine with other work
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGSEGV, "SIGSEGV")])
