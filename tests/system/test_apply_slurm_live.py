@@ -70,7 +70,7 @@ def plan_of(crowd):
 
 
 def executor_of(taken_s, hook=None):
-    return SlurmExecutor(poll_s=0.3, stop_timeout_s=60.0, start_timeout_s=60.0, cap_hook=hook, taken_s=taken_s)
+    return SlurmExecutor(poll_s=0.3, stop_timeout_s=180.0, start_timeout_s=180.0, cap_hook=hook, taken_s=taken_s)
 
 
 def opened(actions):
@@ -203,12 +203,11 @@ def test_an_apply_that_is_killed_among_its_commands_ends_either_way(slurm, crowd
 
 @pytest.mark.parametrize("then", ["", "scontrol requeue $SLURM_JOB_ID"], ids=["goes on", "requeues itself"])
 def test_jobs_get_their_signal_and_time_for_a_checkpoint(slurm, until, tmp_path, then):
-    saved = tmp_path / "saved"
-    script = f"trap 'echo step 7 >>{saved}; {then}' USR1; while :; do sleep 1 & wait; done"
+    saved, ready = tmp_path / "saved", tmp_path / "ready"
+    script = f"trap 'echo step 7 >>{saved}; {then}' USR1; touch {ready}; while :; do sleep 1 & wait; done"
     options = ("--nodes=1", "--time=60", "--requeue", "--gres=gpu:gb200:1", "--nodelist=gb1", "--output=/dev/null")
     job = slurm.run("sbatch", "--parsable", *options, "--wrap", script).stdout.strip()
-    until(lambda: slurm.where()[job][0] == "RUNNING")
-    time.sleep(2)  # the script has to set its trap
+    until(ready.exists)
     executor = replace(executor_of(0), signal="USR1", signal_to="batch", grace_s=4.0)
     move = Migrate(job, on(1, "gb1"), on(1, "gb2"), 0, "r", 1.0)
     applied = apply(tmp_path / "journal", (move,), executor)

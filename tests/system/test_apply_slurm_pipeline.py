@@ -21,7 +21,7 @@ from tests.system.slurm_jobs import RACKS, fragmented, write_hook
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 300.0
+LIMIT_S = 600.0
 CAP_W = 17_000.0
 """Below what sixteen GPUs at their highest draw and four nodes need."""
 

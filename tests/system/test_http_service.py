@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 START_S = 600.0
-LIMIT_S = 3.0
+LIMIT_S = 8.0
 TOKEN = "token-of-this-test"  # noqa: S105  # of a test
 TOKENS = {"tokens": ["a", "b", "c"], "model_graph": {"num_experts": 2}}
 ENDLESS = {
@@ -71,7 +71,7 @@ def folders() -> set[Path]:
 
 @pytest.fixture(scope="module")
 def service(free_port, background, until, prefect_environment, tmp_path_factory):
-    """The service with a token, two workers and three seconds for an answer."""
+    """The service with a token, two workers and a limit of seconds for an answer."""
     port, log = free_port(), tmp_path_factory.mktemp("http") / "http.log"
     command = [sys.executable, "-m", "flows", "http", "--port", str(port), "--seconds", str(LIMIT_S)]
     environment = {**prefect_environment, "QUANTUMFLOW_HTTP_TOKEN": TOKEN}

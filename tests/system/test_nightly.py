@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 PREFECT = Path(sys.executable).with_name("prefect")
 PASSWORD = f"somebody:{secrets.token_urlsafe(12)}"
-LIMIT_S = 420.0
+LIMIT_S = 900.0
 
 
 @pytest.fixture(scope="module")

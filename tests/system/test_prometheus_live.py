@@ -20,7 +20,7 @@ from data.readers.prometheus.series import read_series, with_series
 from data.schemas.cluster import Link, Node, Snapshot
 
 BINARY = shutil.which("prometheus")
-STEP_S, SAMPLES, PATIENCE_S = 1.0, 4, 60.0
+STEP_S, SAMPLES, PATIENCE_S = 1.0, 4, 180.0
 
 pytestmark = [
     pytest.mark.system,

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.system
 
 PREFECT = Path(sys.executable).with_name("prefect")
 USER, WORD = "somebody", secrets.token_urlsafe(12)
-LIMIT_S = 420.0
+LIMIT_S = 900.0
 LIFE_S, PENDING_S = 90, 75
 """What the automations wait in the slow test: three signs of life, and longer than a run needs to begin here."""
 

@@ -16,7 +16,7 @@ from tests.system.slurm_jobs import RACKS, interleaved
 
 pytestmark = pytest.mark.system
 
-LIMIT_S = 240.0
+LIMIT_S = 600.0
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ pytestmark = [
     ),
 ]
 
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0
 PRESSES, BUSY = 5, 503
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
