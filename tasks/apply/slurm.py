@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, with_config
 
 from data.errors import ApplyFailed
 from data.readers.slurm.plan_marks import CAP, STARTS
+from data.schemas.job import Worker
 from data.schemas.plan import Action, Compress, Migrate, MoveReplicas, Place, Recap, Start
 from tasks.apply.archives import check_archive, look_at_archive
 from tasks.apply.executor import Found, Standing
@@ -31,6 +32,7 @@ from tasks.apply.slurm_standing import (
     chose_nodes,
     clock,
     given,
+    is_free,
     noted,
     planned,
     runs_on,
@@ -164,7 +166,7 @@ class SlurmExecutor:
                     told += f", {told_caps(cap_w, noted_w)}"
                     sides = sides[0], same_cap(cap_w, noted_w)
             case Place():
-                sides = given(job, action.before) or _is_free(job, action), given(job, action.after)
+                sides = given(job, action.before) or _waits_for_any(job, action), _has(job, action.after)
             case Recap():
                 cap_w, noted_w = self._caps().look(action.job, job)
                 told = told_caps(cap_w, noted_w)
@@ -231,7 +233,7 @@ class SlurmExecutor:
 
     def _place(self, action: Place, queue: Queue) -> None:
         job = queue.find(action.job)
-        if job is None or given(job, action.after):
+        if job is None or _has(job, action.after):
             return
         if job.state == "PENDING":
             if action.after and chose_nodes(job):
@@ -314,6 +316,11 @@ class SlurmExecutor:
         )
 
 
-def _is_free(job: SlurmJob, action: Place) -> bool:
+def _has(job: SlurmJob, workers: Sequence[Worker]) -> bool:
+    """Tell whether a job has the place that an action gives it; of no workers, that it is free of any."""
+    return given(job, workers) if workers else is_free(job)
+
+
+def _waits_for_any(job: SlurmJob, action: Place) -> bool:
     """Tell whether a job waits for nodes that only an earlier plan asked for, which is as good as for any."""
     return not action.before and job.state == "PENDING" and not job.held and not chose_nodes(job)

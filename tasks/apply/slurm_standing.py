@@ -48,6 +48,14 @@ def given(job: SlurmJob, workers: Sequence[Worker]) -> bool:
     return not job.held and set(job.asked) == set(node_names(workers))
 
 
+def is_free(job: SlurmJob) -> bool:
+    """Tell whether nothing of a plan's place is left in a job: it waits for any nodes, or Slurm chose where it runs.
+
+    One that was freed may be started before anybody looks, if there is room.
+    """
+    return given(job, ()) or (job.state == "RUNNING" and not job.asked and not told_in(job.note, PLACED))
+
+
 def chose_nodes(job: SlurmJob) -> bool:
     """Tell whether a job asks for nodes that its user named, not a plan."""
     return bool(job.asked) and told_in(job.note, PLACED) != nodes_mark(job.asked)

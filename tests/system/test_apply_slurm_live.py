@@ -13,6 +13,7 @@ import pytest
 from data.schemas.apply import Opened, Process, Resumed
 from data.schemas.job import Worker
 from data.schemas.plan import Migrate, Place, Recap, Start
+from data.transition import inverse
 from tasks.apply.journal import new_journal, old_journal, read_journal
 from tasks.apply.loop import go_on
 from tasks.apply.slurm import SlurmExecutor
@@ -152,6 +153,8 @@ def test_a_placed_job_runs_on_its_node_once_its_hour_comes(slurm, until, crowd, 
     undone = resume(tmp_path / "journal", executor_of(0), "back")
     assert undone.outcome == "rolled-back", undone
     assert record(slurm, waiting)["required_nodes"] == ""
+    until(lambda: slurm.where()[waiting][0] == "RUNNING")  # wherever Slurm likes, maybe before anybody looked
+    assert executor_of(0).look(inverse([place]))[0].standing == "after"
 
 
 def test_a_failure_in_the_middle_brings_everything_back(slurm, crowd, caps, tmp_path):

@@ -1,9 +1,10 @@
 """Stands in for squeue, scontrol and scancel: keeps jobs in state.json beside it, and logs what it is told.
 
 A job of ``state.json`` is a record of ``squeue --json``; ``"stuck": true`` never stops, ``"elsewhere": true`` finds no
-room again, ``"races": true`` starts in the moment in which it is to be held, ``"dies": true`` has no handler for
-signals, ``"starts": true`` starts as soon as it is updated, ``"ends": N`` is completing for N more looks. Beside the
-jobs, ``"reserved": true`` stands for a reservation that a plan's apply made, ``"taken": true`` for somebody else's.
+room again, ``"free": "c"`` starts there as soon as it may run anywhere, ``"races": true`` starts in the moment in which
+it is to be held, ``"dies": true`` has no handler for signals, ``"starts": true`` starts as soon as it is updated,
+``"ends": N`` is completing for N more looks. Beside the jobs, ``"reserved": true`` stands for a reservation that a
+plan's apply made, ``"taken": true`` for somebody else's.
 """
 
 # it starts hundreds of times, and pathlib takes longer to import than all that it does
@@ -82,8 +83,9 @@ def change(job, words):
         job.update(job_state="PENDING", priority=0, nodes="", gres_detail=[], state_reason="JobHeldUser")
     elif words[0] == "release":
         job.update(priority=1, state_reason="None")
-        if job["job_state"] == "PENDING" and job["required_nodes"] and not job.get("elsewhere"):
-            nodes = job["required_nodes"].split(",")
+        found = "" if job.get("elsewhere") else job["required_nodes"] or job.get("free")
+        if job["job_state"] == "PENDING" and found:
+            nodes = found.split(",")
             job.update(job_state="RUNNING", nodes=",".join(nodes), gres_detail=["gpu:1"] * len(nodes))
     elif words[0].startswith("--signal") and job.get("dies"):
         job.update(job_state="FAILED", nodes="", gres_detail=[])

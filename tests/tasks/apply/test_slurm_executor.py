@@ -114,6 +114,20 @@ def test_a_placed_job_is_held_while_it_is_changed_and_undo_leaves_no_trace(slurm
     assert slurm.job(1) == before
 
 
+def test_a_job_that_slurm_places_itself_as_soon_as_it_is_freed_is_undone(slurm):
+    slurm.has(record(1, free="c"))
+    place = Place("1", (), on("b"), "r", 1.0)
+    (undo,) = inverse([place])
+    QUICK.carry_out([place])
+    assert [QUICK.look([each])[0].standing for each in (place, undo)] == ["after", "before"]
+    QUICK.carry_out([undo])
+    assert slurm.job(1)["nodes"] == "c"
+    assert [QUICK.look([each])[0].standing for each in (place, undo)] == ["other", "after"]
+    changes = slurm.changes()
+    QUICK.carry_out([undo])
+    assert slurm.changes() == changes, "it is not stopped again"
+
+
 def test_a_job_that_starts_in_the_very_moment_is_left_as_it_is(slurm):
     slurm.has(record(1, races=True))
     with pytest.raises(ApplyFailed, match="started meanwhile"):
